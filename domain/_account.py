@@ -1,0 +1,128 @@
+"""What is known about an account: profile, buying group, signals, readings and the one assessment."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import EmailStr, Field, StringConstraints
+
+from domain._base import (
+    CountryCode,
+    Frozen,
+    Identifier,
+    LongText,
+    Moment,
+    Share,
+    ShortText,
+    ZoneName,
+)
+from domain._canonical import person_key
+from domain._vocabulary import Consent, Role, SignalKind, Stage, Tier
+
+FactName = Annotated[str, StringConstraints(max_length=64)]
+FactText = Annotated[str, StringConstraints(max_length=1_000)]
+
+
+class Account(Frozen):
+    """The profile of one company."""
+
+    type: Literal["account"] = "account"
+    account_id: Identifier
+    name: ShortText
+    domain: ShortText | None = None
+    country: CountryCode | None = None
+    time_zone: ZoneName | None = None
+    tier: Tier = Tier.THREE
+    owner: ShortText | None = None
+    """Login of the person who owns the account on our side."""
+
+
+class Contact(Frozen):
+    """A person in the buying group of an account."""
+
+    type: Literal["contact"] = "contact"
+    contact_id: Identifier
+    name: ShortText
+    email: EmailStr | None = None
+    role: Role = Role.UNKNOWN
+    title: ShortText | None = None
+    country: CountryCode | None = None
+    time_zone: ZoneName | None = None
+    consent: Consent = Consent.UNKNOWN
+    opted_out_at: Moment | None = None
+    """When the person objected; once set, no later profile clears it."""
+
+    @property
+    def person_key(self) -> str | None:
+        """Key of the person across accounts; None while no address is known."""
+        return person_key(self.email) if self.email else None
+
+
+class Reading(Frozen):
+    """What one system concludes about the account."""
+
+    system: Identifier
+    stage: Stage
+    urgency: Share
+    """0 no hurry, 1 today."""
+    confidence: Share
+    observed_at: Moment
+    note: ShortText | None = None
+
+
+class Assessment(Frozen):
+    """The one reconciled view of the account, with the dissent attached."""
+
+    stage: Stage
+    urgency: Share
+    confidence: Share
+    disagreement: Share
+    """0: all readings agree on the stage; 1: they could not differ more."""
+    dissent: tuple[Reading, ...] = ()
+    """Readings whose stage is not the assessed one, in order of system name."""
+    systems: int = 0
+    """How many readings were weighed."""
+    as_of: Moment
+
+
+class Signal(Frozen):
+    """A fact that a source system observed on the account."""
+
+    type: Literal["signal"] = "signal"
+    signal_id: Identifier
+    """Unique within its source; a second signal with the same source and id changes nothing."""
+    source: Identifier
+    kind: SignalKind
+    observed_at: Moment
+    contact_id: Identifier | None = None
+    reading: Reading | None = None
+    """What the signal means, worked out at the door."""
+    facts: Annotated[dict[FactName, FactText], Field(max_length=32)] = {}
+    summary: ShortText | None = None
+
+
+class PastTouch(Frozen):
+    """A touch that a tool made outside Tutti; counted by caps, never executed."""
+
+    type: Literal["past_touch"] = "past_touch"
+    touch_id: Identifier
+    source: Identifier
+    channel: Identifier
+    action: Identifier
+    at: Moment
+    contact_id: Identifier | None = None
+
+
+Observation = Annotated[Signal | Account | Contact | PastTouch, Field(discriminator="type")]
+"""One item of an `observe` batch."""
+
+
+class Hold(Frozen):
+    """A person's freeze on the account: nothing is handed over while it stands."""
+
+    hold_id: Identifier
+    placed_by: ShortText
+    reason: Annotated[LongText, StringConstraints(min_length=1, max_length=1_000)]
+    placed_at: Moment
+    expires_at: Moment | None = None
+    """None: it stands until somebody releases it."""

@@ -1,0 +1,72 @@
+"""Shared field types and the frozen base of every model in the language."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+from zoneinfo import available_timezones
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
+
+EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
+LATEST = datetime(2100, 1, 1, tzinfo=UTC)
+
+
+class Frozen(BaseModel):
+    """Base of all values: immutable, and unknown fields are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _plausible_utc(value: datetime) -> datetime:
+    moment = value.astimezone(UTC)
+    if not EARLIEST <= moment < LATEST:
+        msg = f"must lie between {EARLIEST.year} and {LATEST.year}; found {moment.isoformat()}"
+        raise ValueError(msg)
+    return moment
+
+
+def _known_zone(value: str) -> str:
+    if value not in available_timezones():
+        msg = f"{value!r} is no IANA time zone; write it like 'Europe/Berlin'"
+        raise ValueError(msg)
+    return value
+
+
+def _one_line(value: str) -> str:
+    if any(ord(character) < 32 for character in value):  # noqa: PLR2004 - the C0 control range
+        msg = "must be one line without control characters"
+        raise ValueError(msg)
+    return value
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_plausible_utc)]
+"""A moment in time: aware, converted to UTC, between 1990 and 2100."""
+
+Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:+-]*$", max_length=128)]
+"""A stable name from a source system: no spaces, no `@` (ids appear where personal data must not)."""
+
+ZoneName = Annotated[str, StringConstraints(max_length=64), AfterValidator(_known_zone)]
+"""An IANA time zone name, e.g. `Europe/Berlin`."""
+
+CountryCode = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+"""ISO 3166-1 alpha-2, upper case, e.g. `DE`."""
+
+ShortText = Annotated[str, StringConstraints(max_length=300), AfterValidator(_one_line)]
+"""One line of text, at most 300 characters."""
+
+LongText = Annotated[str, StringConstraints(max_length=20_000)]
+"""Free text, at most 20,000 characters."""
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+"""A number from 0 to 1."""
+
+Amount = Annotated[float, Field(ge=0.0, le=1e12)]
+"""A non-negative amount in the tenant's currency."""

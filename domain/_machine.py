@@ -1,0 +1,188 @@
+"""How an account behaves: `(state, events, now) -> state, effects`, and nothing else.
+
+The workflow and the simulator are two shells around this one function. It reads no clock, draws no
+random number and raises for nothing that a message may contain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from domain import _approving as approving
+from domain import _observing as observing
+from domain import _proposing as proposing
+from domain import _touching as touching
+from domain._account import Hold
+from domain._messages import (
+    Answered,
+    Delivered,
+    Effect,
+    Event,
+    HandOver,
+    HoldPlaced,
+    HoldReleased,
+    Observed,
+    OutcomeReported,
+    Project,
+    Projected,
+    Proposed,
+    Refused,
+    Ruled,
+)
+from domain._records import FactBatch, HoldFact
+from domain._state import (
+    FLUSH_AFTER,
+    FLUSH_BATCH,
+    FLUSH_COUNT,
+    AccountState,
+)
+from domain._turn import Turn
+from domain._vocabulary import ProposalStatus, ReasonCode
+
+
+class Step(NamedTuple):
+    """What one turn led to."""
+
+    state: AccountState
+    effects: tuple[Effect, ...]
+
+
+def advance(state: AccountState, events: Iterable[Event], now: datetime) -> Step:
+    """Apply events in order, then everything that is due at `now`.
+
+    Args:
+        state: The account before; it is not changed.
+        events: What happened since the last turn, in order; may be empty when only time has passed.
+        now: The moment of the turn, aware UTC, never before the previous turn's.
+
+    Returns:
+        The account after, and what the shell must carry out.
+    """
+    turn = Turn(state.fork(), now)
+    for event in events:
+        _apply(turn, event)
+    return _settle(turn)
+
+
+def resume(state: AccountState, now: datetime) -> Step:
+    """Take up a carried state in a new run: ask again for whatever was on its way.
+
+    Consultations and ledger writes are safe to repeat. A touch in flight is handed over again under
+    the same touch id, which its channel answers from its claim.
+    """
+    turn = Turn(state.fork(), now)
+    turn.state.projecting = 0
+    if turn.state.consulting is not None:
+        proposing.reopen(turn, turn.state.consulting)
+    if turn.state.active is not None:
+        turn.effects.append(HandOver(touch=turn.state.active.touch, handover=turn.state.active.handover))
+    return _settle(turn)
+
+
+def next_due(state: AccountState) -> datetime | None:
+    """Return the earliest moment at which time alone will change something."""
+    moments: list[datetime] = [hold.expires_at for hold in state.holds.values() if hold.expires_at]
+    moments += [approval.route.expires_at for approval in state.pending_approvals]
+    for item in state.open.values():
+        if item.status is ProposalStatus.IN_FLIGHT:
+            continue
+        moments.append(item.expires_at)
+        if item.status is ProposalStatus.DEFERRED and item.due_at and state.consulting is None:
+            moments.append(item.due_at)
+    if state.window_ends_at is not None and state.consulting is None:
+        moments.append(state.window_ends_at)
+    if state.outbox and not state.projecting:
+        moments.append(state.outbox[0].at + FLUSH_AFTER)
+    return min(moments, default=None)
+
+
+def _apply(turn: Turn, event: Event) -> None:
+    match event:
+        case Observed():
+            observing.observe(turn, event)
+        case Proposed():
+            proposing.propose(turn, event)
+        case Ruled():
+            proposing.apply_ruling(turn, event)
+        case Delivered():
+            touching.deliver(turn, event)
+        case Answered():
+            approving.answer(turn, event)
+        case OutcomeReported():
+            observing.report_outcome(turn, event)
+        case HoldPlaced():
+            _place_hold(turn, event.hold)
+        case HoldReleased():
+            _release_hold(turn, event.hold_id, event.released_by)
+        case Projected():
+            turn.state.outbox = turn.state.outbox[event.count :]
+            turn.state.projecting = 0
+        case Refused():
+            turn.refuse(event.what, event.why)
+
+
+def _settle(turn: Turn) -> Step:
+    for hold in tuple(turn.state.holds.values()):
+        if hold.expires_at is not None and hold.expires_at <= turn.now:
+            _end_hold(turn, hold, "expired")
+    approving.expire(turn)
+    for item in tuple(turn.state.open.values()):
+        if item.expires_at <= turn.now and item.status is not ProposalStatus.IN_FLIGHT:
+            approving.withdraw(turn, item, "the proposal expired")
+            turn.close(item, ProposalStatus.SUPPRESSED, ReasonCode.EXPIRED, _expiry_message(item.decision))
+    touching.forget_old(turn)
+    proposing.consult_when_due(turn)
+    _flush_when_due(turn)
+    return Step(turn.state, tuple(turn.effects))
+
+
+def _expiry_message(decision: object) -> str:
+    return "it expired before it could be sent" if decision else "it expired before it was ruled on"
+
+
+def _place_hold(turn: Turn, hold: Hold) -> None:
+    if hold.hold_id in turn.state.holds:
+        return
+    if hold.expires_at is not None and hold.expires_at <= turn.now:
+        turn.refuse("hold", f"{hold.hold_id} expired at {hold.expires_at.isoformat()}")
+        return
+    turn.state.holds[hold.hold_id] = hold
+    turn.record(HoldFact(seq=turn.next_seq(), at=turn.now, hold=hold))
+    turn.world_changed()
+    turn.note(f"{hold.placed_by} placed a hold: {hold.reason}")
+
+
+def _release_hold(turn: Turn, hold_id: str, released_by: str) -> None:
+    hold = turn.state.holds.get(hold_id)
+    if hold is None:
+        turn.refuse("hold release", f"no hold {hold_id} stands on this account")
+        return
+    _end_hold(turn, hold, released_by)
+
+
+def _end_hold(turn: Turn, hold: Hold, ended_by: str) -> None:
+    del turn.state.holds[hold.hold_id]
+    turn.record(HoldFact(seq=turn.next_seq(), at=turn.now, hold=hold, ended_by=ended_by))
+    turn.world_changed()
+    turn.note(f"Hold {hold.hold_id} ended ({ended_by})")
+    for item in tuple(turn.state.open.values()):
+        held = item.decision is not None and any(
+            hit.reason is ReasonCode.ACCOUNT_HOLD for hit in item.decision.hits
+        )
+        if item.status is ProposalStatus.DEFERRED and held:
+            turn.put(item.model_copy(update={"due_at": turn.now}))
+
+
+def _flush_when_due(turn: Turn) -> None:
+    state = turn.state
+    if state.projecting or not state.outbox:
+        return
+    oldest_waited: timedelta = turn.now - state.outbox[0].at
+    # While a touch is in flight its receipt is awaited, so that decision and receipt travel together.
+    urgent = state.urgent_facts and state.active is None and state.consulting is None
+    if urgent or len(state.outbox) >= FLUSH_COUNT or oldest_waited >= FLUSH_AFTER:
+        facts = state.outbox[:FLUSH_BATCH]
+        state.projecting = len(facts)
+        turn.effects.append(Project(batch=FactBatch(account_id=state.account_id, facts=facts)))

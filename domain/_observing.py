@@ -1,0 +1,224 @@
+"""Taking in what sources report: profiles, signals, past touches, outcomes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from domain._account import Account, Contact, PastTouch, Reading, Signal
+from domain._approving import withdraw
+from domain._canonical import short_key
+from domain._messages import Observed, OutcomeReported
+from domain._records import (
+    AccountFact,
+    ContactFact,
+    OutcomeFact,
+    PastTouchFact,
+    SignalFact,
+    SuppressionFact,
+)
+from domain._state import TOUCH_LIMIT, TOUCH_MEMORY, OpenProposal
+from domain._touch import Outcome, TouchRecord
+from domain._turn import Turn, trim
+from domain._vocabulary import (
+    OutcomeKind,
+    ProposalStatus,
+    ReasonCode,
+    SignalKind,
+    TouchStatus,
+)
+
+CLOCK_SKEW = timedelta(days=1)
+"""How far in the future a source's clock may be before its message is refused."""
+EXIT_REACH = timedelta(days=1)
+"""An exit signal ends what was proposed up to this long after it: tools report replies late."""
+
+_ACCOUNT_EXITS = {
+    SignalKind.REPLY: "the account replied",
+    SignalKind.MEETING_BOOKED: "a meeting was booked",
+}
+_OUTCOME_SIGNALS = {
+    OutcomeKind.REPLY: SignalKind.REPLY,
+    OutcomeKind.MEETING: SignalKind.MEETING_BOOKED,
+    OutcomeKind.OPT_OUT: SignalKind.OPT_OUT,
+    OutcomeKind.COMPLAINT: SignalKind.COMPLAINT,
+    OutcomeKind.BOUNCE: SignalKind.BOUNCE,
+    OutcomeKind.OPEN: SignalKind.EMAIL_OPEN,
+    OutcomeKind.CLICK: SignalKind.EMAIL_CLICK,
+}
+
+
+def observe(turn: Turn, event: Observed) -> None:
+    """Absorb one observation; a repeated one changes nothing."""
+    match event.observation:
+        case Signal() as signal:
+            _observe_signal(turn, signal)
+        case Account() as account:
+            _observe_account(turn, account)
+        case Contact() as contact:
+            _observe_contact(turn, contact)
+        case PastTouch() as past_touch:
+            _observe_past_touch(turn, past_touch)
+
+
+def report_outcome(turn: Turn, event: OutcomeReported) -> None:
+    """Attach an outcome to its touch and let it act like the signal it is."""
+    outcome = event.outcome
+    touch = turn.state.touches.get(outcome.touch_id)
+    if touch is None:
+        turn.refuse("outcome", f"touch {outcome.touch_id} is not known on this account")
+        return
+    if outcome.at > turn.now + CLOCK_SKEW:
+        turn.refuse("outcome", f"{outcome.outcome_id}: its time {outcome.at.isoformat()} lies in the future")
+        return
+    if not turn.first_time(short_key("outcome", outcome.source, outcome.outcome_id)):
+        return
+    turn.record(OutcomeFact(seq=turn.next_seq(), at=turn.now, outcome=outcome))
+    kind = _OUTCOME_SIGNALS.get(outcome.kind)
+    turn.note(f"Outcome of {touch.action}: {outcome.kind.value}")
+    turn.world_changed()
+    if kind is not None:
+        _act_on(turn, _signal_of(outcome, touch, kind))
+
+
+def merge_reading(turn: Turn, reading: Reading | None) -> None:
+    """Keep the newest reading of each system."""
+    if reading is None:
+        return
+    known = turn.state.readings.get(reading.system)
+    if known is None or known.observed_at <= reading.observed_at:
+        turn.state.readings[reading.system] = reading
+
+
+def _signal_of(outcome: Outcome, touch: TouchRecord, kind: SignalKind) -> Signal:
+    return Signal(
+        signal_id=outcome.outcome_id,
+        source=outcome.source,
+        kind=kind,
+        observed_at=outcome.at,
+        contact_id=outcome.contact_id or touch.contact_id,
+    )
+
+
+def _observe_signal(turn: Turn, signal: Signal) -> None:
+    if signal.observed_at > turn.now + CLOCK_SKEW:
+        turn.refuse(
+            "signal", f"{signal.signal_id}: observed_at {signal.observed_at.isoformat()} lies in the future"
+        )
+        return
+    if not turn.first_time(short_key("signal", signal.source, signal.signal_id)):
+        return
+    turn.state.signals_absorbed += 1
+    turn.record(SignalFact(seq=turn.next_seq(), at=turn.now, signal=signal))
+    merge_reading(turn, signal.reading)
+    _act_on(turn, signal)
+
+
+def _act_on(turn: Turn, signal: Signal) -> None:
+    """Let an exit signal take effect at once, whatever the account is waiting for."""
+    if signal.kind in {SignalKind.OPT_OUT, SignalKind.COMPLAINT}:
+        _opt_out(turn, signal)
+    elif signal.kind in _ACCOUNT_EXITS:
+        what = _ACCOUNT_EXITS[signal.kind]
+        turn.world_changed()
+        turn.note(f"{signal.source}: {what}")
+        for item in tuple(turn.state.open.values()):
+            if item.received_at <= signal.observed_at + EXIT_REACH:
+                _drop(turn, item, ReasonCode.EXIT_SIGNAL, f"{what} ({signal.source} {signal.signal_id})")
+
+
+def _opt_out(turn: Turn, signal: Signal) -> None:
+    if signal.contact_id is None:
+        turn.refuse("signal", f"{signal.signal_id}: an {signal.kind.value} must name its contact_id")
+        return
+    contact = turn.state.contacts.get(signal.contact_id) or Contact(
+        contact_id=signal.contact_id, name=signal.contact_id
+    )
+    if contact.opted_out_at is None or signal.observed_at < contact.opted_out_at:
+        contact = contact.model_copy(update={"opted_out_at": signal.observed_at})
+        turn.state.contacts[contact.contact_id] = contact
+        turn.record(ContactFact(seq=turn.next_seq(), at=turn.now, contact=contact))
+    if contact.person_key is not None:
+        turn.record(
+            SuppressionFact(
+                seq=turn.next_seq(),
+                at=turn.now,
+                person_key=contact.person_key,
+                contact_id=contact.contact_id,
+                source=signal.source,
+            )
+        )
+    turn.world_changed()
+    turn.note(f"{contact.contact_id} opted out ({signal.source})")
+    for item in tuple(turn.state.open.values()):
+        if item.proposal.contact_id == contact.contact_id:
+            _drop(turn, item, ReasonCode.SUPPRESSED, f"{contact.contact_id} opted out")
+
+
+def _drop(turn: Turn, item: OpenProposal, reason: ReasonCode, message: str) -> None:
+    """End a proposal that is not with its channel yet; the last check may still stop one that is."""
+    if item.status is ProposalStatus.IN_FLIGHT:
+        return
+    withdraw(turn, item, message)
+    turn.close(item, ProposalStatus.SUPPRESSED, reason, message)
+
+
+def _observe_account(turn: Turn, account: Account) -> None:
+    if account.account_id != turn.state.account_id:
+        turn.refuse("account", f"profile of {account.account_id} was sent to {turn.state.account_id}")
+        return
+    if account != turn.state.account:
+        turn.state.account = account
+        turn.record(AccountFact(seq=turn.next_seq(), at=turn.now, account=account))
+        turn.world_changed()
+
+
+def _observe_contact(turn: Turn, contact: Contact) -> None:
+    known = turn.state.contacts.get(contact.contact_id)
+    opted_out_at = min(
+        (moment for moment in (contact.opted_out_at, known and known.opted_out_at) if moment),
+        default=None,
+    )
+    merged = contact.model_copy(update={"opted_out_at": opted_out_at})
+    if merged == known:
+        return
+    turn.state.contacts[contact.contact_id] = merged
+    turn.record(ContactFact(seq=turn.next_seq(), at=turn.now, contact=merged))
+    turn.world_changed()
+    newly_blocked = opted_out_at is not None and merged.person_key is not None
+    if newly_blocked and (known is None or known.person_key != merged.person_key):
+        # An objection that came before the address was known blocks the address now.
+        turn.record(
+            SuppressionFact(
+                seq=turn.next_seq(),
+                at=turn.now,
+                person_key=merged.person_key or "",
+                contact_id=merged.contact_id,
+                source="profile",
+            )
+        )
+
+
+def _observe_past_touch(turn: Turn, past_touch: PastTouch) -> None:
+    if past_touch.at > turn.now + CLOCK_SKEW:
+        turn.refuse(
+            "past_touch", f"{past_touch.touch_id}: its time {past_touch.at.isoformat()} lies in the future"
+        )
+        return
+    if not turn.first_time(short_key("past_touch", past_touch.source, past_touch.touch_id)):
+        return
+    turn.record(PastTouchFact(seq=turn.next_seq(), at=turn.now, past_touch=past_touch))
+    if past_touch.at < turn.now - TOUCH_MEMORY:
+        return
+    turn.state.touches[past_touch.touch_id] = TouchRecord(
+        touch_id=past_touch.touch_id,
+        channel=past_touch.channel,
+        action=past_touch.action,
+        actor=past_touch.source,
+        contact_id=past_touch.contact_id,
+        proposal_id=None,
+        at=past_touch.at,
+        status=TouchStatus.HANDED_OVER,
+        governed=False,
+    )
+    trim(turn.state.touches, TOUCH_LIMIT)
+    turn.world_changed()

@@ -1,0 +1,168 @@
+"""Proposals and the decisions on them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from domain._account import Account, Assessment, Contact, FactName, FactText, Hold, Reading
+from domain._base import Amount, Frozen, Identifier, LongText, Moment, Share, ShortText
+from domain._canonical import digest_of
+from domain._touch import Handover, TouchRecord
+from domain._vocabulary import ReasonCode, Verdict
+
+
+class Content(Frozen):
+    """What the touch will say: a subject and text for mail, named fields for machines."""
+
+    subject: ShortText | None = None
+    text: LongText = ""
+    fields: Annotated[dict[FactName, FactText], Field(max_length=32)] = {}
+
+
+class Proposal(Frozen):
+    """A next-best-action candidate from a person, an AI agent or a system."""
+
+    proposal_id: Identifier
+    actor: Identifier
+    """Who proposes; must be listed in `policies/people.yaml`."""
+    action: Identifier
+    channel: Identifier
+    contact_id: Identifier | None = None
+    """Whom it addresses; None for touches of the account as a whole."""
+    value: Amount
+    """Expected value if it works, in the tenant's currency."""
+    propensity: Share
+    """Probability that it works."""
+    confidence: Share = 1.0
+    """How sure the actor is of its own numbers; can lower its authority, never raise it."""
+    evidence: Annotated[tuple[ShortText, ...], Field(max_length=20)] = ()
+    earliest: Moment | None = None
+    expires_at: Moment | None = None
+    content: Content = Content()
+    reading: Reading | None = None
+    """How the proposing system reads the account; merged like a signal's."""
+
+    def digest(self, account_id: str) -> str:
+        """Return the SHA-256 of the exact action: what an approval is bound to."""
+        return digest_of(
+            {
+                "account_id": account_id,
+                "proposal_id": self.proposal_id,
+                "actor": self.actor,
+                "action": self.action,
+                "channel": self.channel,
+                "contact_id": self.contact_id,
+                "content": self.content.model_dump(mode="json"),
+            }
+        )
+
+
+class RuleHit(Frozen):
+    """One rule that had something to say about a proposal."""
+
+    rule_id: ShortText
+    """Id of the rule in its policy file, or `engine.*` for what no policy can switch off."""
+    family: ShortText
+    effect: Verdict
+    reason: ReasonCode
+    message: ShortText
+    file: ShortText | None = None
+    """Policy file relative to the policy set, e.g. `frequency.yaml`; None for the engine's own."""
+    line: int | None = None
+    until: Moment | None = None
+    """For a `defer`: the earliest moment at which this rule would let the proposal pass."""
+
+
+class Factor(Frozen):
+    """One multiplier of a score and the rule it came from."""
+
+    name: ShortText
+    rule_id: ShortText | None = None
+    factor: float
+
+
+class Score(Frozen):
+    """Propensity x context x value x levers, with every factor visible."""
+
+    total: float
+    factors: tuple[Factor, ...]
+
+
+class ApprovalRoute(Frozen):
+    """Who may answer an exception, by when, and what happens if nobody does."""
+
+    group: ShortText
+    approvers: tuple[ShortText, ...]
+    """Logins of the persons who may answer."""
+    excluded: tuple[ShortText, ...] = ()
+    """Logins that may never answer this one: the proposer and the owner of the proposing agent."""
+    expires_at: Moment
+    on_expiry: Verdict
+    """`suppress` or `deny`; nothing is ever allowed by a timeout."""
+
+
+class Decision(Frozen):
+    """A verdict on one proposal with everything that led to it."""
+
+    decision_id: ShortText
+    proposal_id: Identifier
+    verdict: Verdict
+    reason: ReasonCode
+    """Reason code of the hit that decided."""
+    until: Moment | None = None
+    """For `defer`: the earliest moment at which every rule that fired would let it pass."""
+    hits: tuple[RuleHit, ...] = ()
+    score: Score | None = None
+    rank: int | None = None
+    """1 for the best of the proposals judged together."""
+    rivals: tuple[Identifier, ...] = ()
+    """The proposals it was judged together with."""
+    policy_digest: str
+    decided_at: Moment
+    route: ApprovalRoute | None = None
+    """Set for `require_approval`."""
+    handover: Handover | None = None
+    """Set for `allow`: how to reach the channel."""
+
+
+class Candidate(Frozen):
+    """A proposal as governance sees it."""
+
+    proposal: Proposal
+    received_at: Moment
+    expires_at: Moment
+    rulings: int = 0
+    """How many decisions it has already had."""
+    approved_by: ShortText | None = None
+    """Login of the person who approved exactly this digest; None without an approval."""
+
+
+class RulingRequest(Frozen):
+    """Everything governance needs to judge the candidates of one account, as plain facts."""
+
+    account_id: Identifier
+    account: Account | None
+    """None while no profile has arrived."""
+    contacts: dict[str, Contact]
+    readings: tuple[Reading, ...]
+    holds: tuple[Hold, ...]
+    touches: tuple[TouchRecord, ...]
+    candidates: tuple[Candidate, ...]
+    suppressed: tuple[str, ...] = ()
+    """Contact ids that the shared suppression store blocks; filled in right before ruling."""
+    revision: int
+    """Version of the account's world that the ruling holds for."""
+    now: Moment
+
+
+class Ruling(Frozen):
+    """Governance's answer: one assessment, one decision per candidate."""
+
+    revision: int
+    policy_digest: str
+    assessment: Assessment | None
+    decisions: tuple[Decision, ...]
+    decision_window_seconds: Annotated[float, Field(ge=0.0, le=3_600.0)]
+    """How long the next decision window stays open under this policy set."""

@@ -1,0 +1,182 @@
+"""Proposals: taking them in, asking governance, and applying what it ruled."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from domain import _approving as approving
+from domain import _touching as touching
+from domain._messages import Consult, Proposed, Ruled
+from domain._observing import merge_reading
+from domain._proposal import Candidate, Decision, RulingRequest
+from domain._records import DecisionFact
+from domain._state import PROPOSAL_LIFE, AccountState, Consultation, OpenProposal
+from domain._turn import Turn
+from domain._vocabulary import ProposalStatus, ReasonCode, Verdict
+
+SHORTEST_DEFERRAL = timedelta(seconds=1)
+"""A deferral always moves forward, whatever governance answered."""
+
+
+def propose(turn: Turn, event: Proposed) -> None:
+    """Open a proposal and, if none is open, a decision window; a repeated proposal changes nothing."""
+    proposal = event.proposal
+    digest = proposal.digest(turn.state.account_id)
+    known = known_digest(turn.state, proposal.proposal_id)
+    if known is not None:
+        if known != digest:
+            turn.refuse("proposal", conflict_message(proposal.proposal_id))
+        return
+    latest = turn.now + PROPOSAL_LIFE
+    item = OpenProposal(
+        proposal=proposal,
+        digest=digest,
+        received_at=turn.now,
+        expires_at=min(proposal.expires_at or latest, latest),
+    )
+    turn.put(item)
+    turn.tell(item, ProposalStatus.IN_WINDOW)
+    turn.note(f"{proposal.actor} proposes {proposal.action} over {proposal.channel}")
+    merge_reading(turn, proposal.reading)
+    if turn.state.window_ends_at is None:
+        turn.state.window_ends_at = turn.now + timedelta(seconds=turn.state.window_seconds)
+
+
+def known_digest(state: AccountState, proposal_id: str) -> str | None:
+    """Return the digest under which a proposal id is already known."""
+    item = state.open.get(proposal_id)
+    return item.digest if item else state.ended.get(proposal_id)
+
+
+def conflict_message(proposal_id: str) -> str:
+    """Say why a proposal id cannot be used again."""
+    return f"proposal id {proposal_id} was already used for another action; choose a new id"
+
+
+def consult_when_due(turn: Turn) -> None:
+    """Ask governance about everything that is due, all in one consultation."""
+    state = turn.state
+    if state.consulting is not None:
+        return
+    window_over = state.window_ends_at is not None and state.window_ends_at <= turn.now
+    due = tuple(
+        sorted(
+            proposal_id
+            for proposal_id, item in state.open.items()
+            if (item.status is ProposalStatus.IN_WINDOW and window_over)
+            or (item.status is ProposalStatus.DEFERRED and (item.due_at or turn.now) <= turn.now)
+        )
+    )
+    if window_over:
+        state.window_ends_at = None
+    if not due:
+        return
+    state.consulting = Consultation(revision=state.revision, proposal_ids=due, requested_at=turn.now)
+    turn.effects.append(Consult(request=_ruling_request(turn, due)))
+
+
+def _ruling_request(turn: Turn, proposal_ids: tuple[str, ...]) -> RulingRequest:
+    state = turn.state
+    return RulingRequest(
+        account_id=state.account_id,
+        account=state.account,
+        contacts=dict(state.contacts),
+        readings=tuple(state.readings[system] for system in sorted(state.readings)),
+        holds=tuple(state.holds.values()),
+        touches=state.counted_touches(),
+        candidates=tuple(
+            Candidate(
+                proposal=item.proposal,
+                received_at=item.received_at,
+                expires_at=item.expires_at,
+                rulings=item.rulings,
+                approved_by=item.approved_by,
+            )
+            for item in (state.open[proposal_id] for proposal_id in proposal_ids)
+        ),
+        revision=state.revision,
+        now=turn.now,
+    )
+
+
+def apply_ruling(turn: Turn, event: Ruled) -> None:
+    """Apply a ruling, unless the account's world has changed since it was asked for."""
+    state, ruling = turn.state, event.ruling
+    consultation = state.consulting
+    if consultation is None or ruling.revision != consultation.revision:
+        return
+    state.consulting = None
+    state.policy_digest = ruling.policy_digest
+    state.window_seconds = ruling.decision_window_seconds
+    if ruling.assessment is not None:
+        state.assessment = ruling.assessment
+    if consultation.revision != state.revision:
+        reopen(turn, consultation)
+        return
+    ruled: set[str] = set()
+    for decision in ruling.decisions:
+        item = state.open.get(decision.proposal_id)
+        if item is None or decision.proposal_id not in consultation.proposal_ids:
+            continue
+        ruled.add(decision.proposal_id)
+        _apply_decision(turn, item, decision)
+    for proposal_id in consultation.proposal_ids:
+        item = state.open.get(proposal_id)
+        if item is not None and proposal_id not in ruled:
+            turn.close(
+                item,
+                ProposalStatus.DENIED,
+                ReasonCode.EVALUATION_ERROR,
+                "governance gave no decision; denied",
+            )
+
+
+def reopen(turn: Turn, consultation: Consultation) -> None:
+    """Make the proposals of a consultation due again at once."""
+    turn.state.consulting = None
+    statuses = {
+        item.status
+        for proposal_id in consultation.proposal_ids
+        if (item := turn.state.open.get(proposal_id)) is not None
+    }
+    if ProposalStatus.IN_WINDOW in statuses:
+        turn.state.window_ends_at = turn.now
+
+
+def _apply_decision(turn: Turn, item: OpenProposal, decision: Decision) -> None:
+    item = item.model_copy(update={"decision": decision, "rulings": item.rulings + 1})
+    turn.put(item)
+    turn.record(DecisionFact(seq=turn.next_seq(), at=turn.now, decision=decision))
+    message = _message(decision)
+    match decision.verdict:
+        case Verdict.ALLOW:
+            touching.hand_over(turn, item, decision)
+        case Verdict.DEFER:
+            if decision.until is None:
+                turn.close(
+                    item,
+                    ProposalStatus.DENIED,
+                    ReasonCode.EVALUATION_ERROR,
+                    "deferred without a moment; denied",
+                )
+                return
+            due_at = max(decision.until, turn.now + SHORTEST_DEFERRAL)
+            turn.put(item.model_copy(update={"status": ProposalStatus.DEFERRED, "due_at": due_at}))
+            turn.tell(item, ProposalStatus.DEFERRED, decision.reason, message)
+            turn.note(
+                f"{item.proposal.actor}: {item.proposal.action} deferred to "
+                f"{due_at:%Y-%m-%d %H:%M:%S}Z ({decision.reason.value})"
+            )
+        case Verdict.REQUIRE_APPROVAL:
+            approving.request(turn, item, decision)
+        case Verdict.SUPPRESS:
+            turn.close(item, ProposalStatus.SUPPRESSED, decision.reason, message)
+        case Verdict.DENY:
+            turn.close(item, ProposalStatus.DENIED, decision.reason, message)
+
+
+def _message(decision: Decision) -> str:
+    return next(
+        (hit.message for hit in decision.hits if hit.reason is decision.reason),
+        decision.reason.value,
+    )

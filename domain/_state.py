@@ -1,0 +1,190 @@
+"""The state of one account: everything the account remembers, bounded, and ready to travel.
+
+Whatever is due lives here as an absolute moment, so that a new run (or the simulator) picks up where
+the last one stopped. Times, ids and facts only: nothing here refers to an engine.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from domain._account import Account, Assessment, Contact, Hold, Reading
+from domain._approval import AnswerResult, Approval
+from domain._base import Frozen, Identifier, LongText, Moment, ShortText
+from domain._proposal import Decision, Proposal
+from domain._records import LedgerFact
+from domain._touch import Handover, Touch, TouchRecord
+from domain._vocabulary import (
+    ApprovalStatus,
+    ProposalStatus,
+    ReasonCode,
+    TouchStatus,
+)
+
+SEEN_LIMIT = 2_000
+"""Remembered signal and outcome ids; a duplicate older than this many ids would count again."""
+CLOSED_LIMIT = 40
+"""Ended proposals kept with their decision; older ones live in the ledger."""
+ENDED_IDS_LIMIT = 500
+"""Ended proposals kept by id and digest, so that a repeated proposal is not taken for a new one."""
+ANSWERS_LIMIT = 200
+"""Approval answers kept by id, so that a repeated answer gets the same result."""
+APPROVALS_LIMIT = 50
+"""Ended approvals kept, so that a late answer learns who decided and when."""
+TOUCH_MEMORY = timedelta(days=95)
+"""How long touches are remembered: the longest rolling window (90 days) and a margin."""
+TOUCH_LIMIT = 1_000
+TIMELINE_LIMIT = 40
+OUTBOX_LIMIT = 5_000
+"""Facts waiting for the ledger; beyond it the oldest signal facts are left to a ledger rebuild."""
+FLUSH_COUNT = 50
+"""Quiet facts (signals, profiles) are sent to the ledger in batches of this size…"""
+FLUSH_AFTER = timedelta(minutes=15)
+"""…or when the oldest has waited this long."""
+FLUSH_BATCH = 200
+"""At most this many facts travel to the ledger in one batch."""
+PROPOSAL_LIFE = timedelta(days=30)
+"""Longest life of a proposal: what has not been sent by then is suppressed as expired."""
+DEFAULT_WINDOW = timedelta(seconds=3)
+"""Decision window until the first ruling says what the policy set wants."""
+
+
+class OpenProposal(Frozen):
+    """A proposal on its way to a verdict."""
+
+    proposal: Proposal
+    digest: str
+    received_at: Moment
+    expires_at: Moment
+    status: ProposalStatus = ProposalStatus.IN_WINDOW
+    due_at: Moment | None = None
+    """When a deferred proposal is ruled again."""
+    rulings: int = 0
+    attempts: int = 0
+    """Hand-overs started; part of the touch id."""
+    approval_id: ShortText | None = None
+    approved_by: ShortText | None = None
+    decision: Decision | None = None
+
+
+class ClosedProposal(Frozen):
+    """A proposal that reached its end."""
+
+    proposal: Proposal
+    status: ProposalStatus
+    reason: ReasonCode
+    message: ShortText
+    closed_at: Moment
+    decision: Decision | None = None
+
+
+class ActiveTouch(Frozen):
+    """The one touch that a channel is working on."""
+
+    touch: Touch
+    handover: Handover
+    started_at: Moment
+
+
+class Consultation(Frozen):
+    """A ruling that was asked for and has not come back."""
+
+    revision: int
+    proposal_ids: tuple[Identifier, ...]
+    requested_at: Moment
+
+
+class InDoubt(Frozen):
+    """A touch that may or may not have reached its provider: a person must settle it."""
+
+    touch: Touch
+    detail: LongText
+    raised_at: Moment
+
+
+class Moved(Frozen):
+    """One line of the account's recent story."""
+
+    at: Moment
+    text: ShortText
+
+
+class AccountState(BaseModel):
+    """All that one account remembers.
+
+    Mutable on purpose, and only inside one call of `advance`, which works on a copy of its own.
+    """
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=False)
+
+    account_id: Identifier
+    account: Account | None = None
+    contacts: dict[str, Contact] = {}
+    readings: dict[str, Reading] = {}
+    """Latest reading by system."""
+    assessment: Assessment | None = None
+    open: dict[str, OpenProposal] = {}
+    closed: dict[str, ClosedProposal] = {}
+    ended: dict[str, str] = {}
+    """Digest by proposal id, also of proposals no longer in `closed`."""
+    active: ActiveTouch | None = None
+    touches: dict[str, TouchRecord] = {}
+    approvals: dict[str, Approval] = {}
+    answers: dict[str, AnswerResult] = {}
+    holds: dict[str, Hold] = {}
+    in_doubt: dict[str, InDoubt] = {}
+    window_ends_at: Moment | None = None
+    window_seconds: Annotated[float, Field(ge=0)] = DEFAULT_WINDOW.total_seconds()
+    consulting: Consultation | None = None
+    revision: int = 0
+    """Counts changes of the account's world that can change a ruling."""
+    policy_digest: str | None = None
+    seen: dict[str, None] = {}
+    outbox: tuple[LedgerFact, ...] = ()
+    projecting: int = 0
+    """How many facts at the head of the outbox are on their way to the ledger."""
+    seq: int = 0
+    signals_absorbed: int = 0
+    refusals: int = 0
+    unprojected: int = 0
+    """Facts that a full outbox dropped; a ledger rebuild brings them back."""
+    timeline: tuple[Moved, ...] = ()
+
+    def fork(self) -> Self:
+        """Return a copy whose containers can be changed without changing this one."""
+        changes = {name: value.copy() for name, value in self.__dict__.items() if isinstance(value, dict)}
+        return self.model_copy(update=changes)
+
+    @property
+    def pending_approvals(self) -> tuple[Approval, ...]:
+        """Approvals that wait for an answer, oldest first."""
+        return tuple(a for a in self.approvals.values() if a.status is ApprovalStatus.PENDING)
+
+    @property
+    def scheduled(self) -> tuple[OpenProposal, ...]:
+        """Deferred proposals, the earliest first."""
+        waiting = [item for item in self.open.values() if item.status is ProposalStatus.DEFERRED]
+        return tuple(
+            sorted(waiting, key=lambda item: (item.due_at or item.received_at, item.proposal.proposal_id))
+        )
+
+    @property
+    def next_touch_at(self) -> datetime | None:
+        """The earliest moment at which a deferred proposal is ruled again."""
+        return next((item.due_at for item in self.scheduled), None)
+
+    @property
+    def urgent_facts(self) -> bool:
+        """Whether facts that people wait for (decisions, approvals, touches…) are unsent."""
+        return any(fact.type not in _QUIET_FACTS for fact in self.outbox[self.projecting :])
+
+    def counted_touches(self) -> tuple[TouchRecord, ...]:
+        """Touches that count against caps, oldest first."""
+        counted = [t for t in self.touches.values() if t.status is not TouchStatus.RELEASED]
+        return tuple(sorted(counted, key=lambda t: (t.at, t.touch_id)))
+
+
+_QUIET_FACTS = frozenset({"signal", "account", "contact", "past_touch", "proposal"})

@@ -1,0 +1,95 @@
+"""Touches: what is handed to a channel, what the channel says, and what comes back."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import EmailStr, Field, StringConstraints
+
+from domain._account import FactName, FactText
+from domain._base import Frozen, Identifier, LongText, Moment, ShortText
+from domain._vocabulary import Delivery, OutcomeKind, ReceiptStatus, TouchStatus
+
+TouchId = Annotated[str, StringConstraints(min_length=1, max_length=300)]
+"""Identity of one touch and the only safe idempotency key: `<account>/<proposal>/<attempt>`."""
+
+
+class Handover(Frozen):
+    """How the workflow reaches a channel's activity; taken from `policies/channels.yaml`."""
+
+    task_queue: ShortText
+    delivery: Delivery
+    schedule_to_start_seconds: Annotated[float, Field(gt=0.0)]
+    """How long the touch may wait for a worker before the channel counts as down."""
+    start_to_close_seconds: Annotated[float, Field(gt=0.0)]
+    """How long one attempt may take."""
+    retry_after_seconds: Annotated[float, Field(gt=0.0)]
+    """When an undelivered touch is ruled again."""
+
+
+class Recipient(Frozen):
+    """The person a touch is for, as known at hand-over."""
+
+    contact_id: Identifier
+    name: ShortText
+    email: EmailStr | None = None
+
+
+class Touch(Frozen):
+    """One contact with the account through a channel: the input of every channel activity."""
+
+    touch_id: TouchId
+    account_id: Identifier
+    account_name: ShortText
+    proposal_id: Identifier
+    decision_id: ShortText
+    actor: Identifier
+    channel: Identifier
+    action: Identifier
+    recipient: Recipient | None = None
+    """None for touches of the account as a whole."""
+    subject: ShortText | None = None
+    text: LongText = ""
+    fields: Annotated[dict[FactName, FactText], Field(max_length=32)] = {}
+    digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    """SHA-256 of the exact action that was ruled on (and, if needed, approved)."""
+    approved_by: ShortText | None = None
+    policy_digest: str
+
+
+class Receipt(Frozen):
+    """What the channel said about a touch: the output of every channel activity."""
+
+    touch_id: TouchId
+    status: ReceiptStatus
+    at: Moment
+    provider_ref: ShortText | None = None
+    """The provider's own id, e.g. a Message-ID."""
+    detail: Annotated[LongText, StringConstraints(max_length=1_000)] | None = None
+
+
+class TouchRecord(Frozen):
+    """A touch as the account remembers it, for caps, gaps and explanations."""
+
+    touch_id: TouchId
+    channel: Identifier
+    action: Identifier
+    actor: Identifier
+    contact_id: Identifier | None
+    proposal_id: Identifier | None
+    at: Moment
+    """When it was claimed by the account (governed) or made (elsewhere)."""
+    status: TouchStatus
+    governed: bool = True
+    """False: made by a tool outside Tutti and reported afterwards."""
+
+
+class Outcome(Frozen):
+    """What came back after a touch."""
+
+    outcome_id: Identifier
+    source: Identifier
+    touch_id: TouchId
+    kind: OutcomeKind
+    at: Moment
+    contact_id: Identifier | None = None

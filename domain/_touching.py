@@ -1,0 +1,160 @@
+"""Touches: handing over the one that was allowed, and taking the channel's receipt."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from domain._messages import Delivered, HandOver
+from domain._proposal import Decision
+from domain._records import TouchFact
+from domain._state import TOUCH_LIMIT, TOUCH_MEMORY, ActiveTouch, InDoubt, OpenProposal
+from domain._touch import Receipt, Recipient, Touch, TouchRecord
+from domain._turn import Turn, trim
+from domain._vocabulary import (
+    ProposalStatus,
+    ReasonCode,
+    ReceiptStatus,
+    TouchStatus,
+)
+
+BUSY_RETRY = timedelta(seconds=5)
+"""When a proposal is ruled again that was allowed while another touch was still in flight."""
+
+
+def hand_over(turn: Turn, item: OpenProposal, decision: Decision) -> None:
+    """Reserve the touch and give it to its channel; never more than one at a time."""
+    state, proposal = turn.state, item.proposal
+    if decision.handover is None or state.account is None:
+        turn.close(
+            item,
+            ProposalStatus.DENIED,
+            ReasonCode.EVALUATION_ERROR,
+            "allowed without a channel or an account profile; denied",
+        )
+        return
+    if state.active is not None:
+        turn.put(item.model_copy(update={"status": ProposalStatus.DEFERRED, "due_at": turn.now + BUSY_RETRY}))
+        return
+    contact = state.contacts.get(proposal.contact_id) if proposal.contact_id else None
+    touch = Touch(
+        touch_id=f"{state.account_id}/{proposal.proposal_id}/{item.attempts + 1}",
+        account_id=state.account_id,
+        account_name=state.account.name,
+        proposal_id=proposal.proposal_id,
+        decision_id=decision.decision_id,
+        actor=proposal.actor,
+        channel=proposal.channel,
+        action=proposal.action,
+        recipient=Recipient(contact_id=contact.contact_id, name=contact.name, email=contact.email)
+        if contact
+        else None,
+        subject=proposal.content.subject,
+        text=proposal.content.text,
+        fields=proposal.content.fields,
+        digest=item.digest,
+        approved_by=item.approved_by,
+        policy_digest=decision.policy_digest,
+    )
+    state.active = ActiveTouch(touch=touch, handover=decision.handover, started_at=turn.now)
+    state.touches[touch.touch_id] = TouchRecord(
+        touch_id=touch.touch_id,
+        channel=touch.channel,
+        action=touch.action,
+        actor=touch.actor,
+        contact_id=proposal.contact_id,
+        proposal_id=proposal.proposal_id,
+        at=turn.now,
+        status=TouchStatus.IN_FLIGHT,
+    )
+    turn.put(
+        item.model_copy(
+            update={
+                "status": ProposalStatus.IN_FLIGHT,
+                "due_at": None,
+                "attempts": item.attempts + 1,
+            }
+        )
+    )
+    turn.tell(item, ProposalStatus.IN_FLIGHT)
+    turn.record(TouchFact(seq=turn.next_seq(), at=turn.now, touch=touch, status=TouchStatus.IN_FLIGHT))
+    turn.effects.append(HandOver(touch=touch, handover=decision.handover))
+
+
+def deliver(turn: Turn, event: Delivered) -> None:
+    """Take the receipt of the touch in flight; keep, release or doubt its place in the caps."""
+    receipt, active = event.receipt, turn.state.active
+    if active is None or active.touch.touch_id != receipt.touch_id:
+        turn.refuse("receipt", f"touch {receipt.touch_id} is not in flight on this account")
+        return
+    turn.state.active = None
+    turn.world_changed()
+    touch = active.touch
+    item = turn.state.open[touch.proposal_id]
+    detail = (receipt.detail or "")[:200]
+    match receipt.status:
+        case ReceiptStatus.ACCEPTED:
+            _settle_touch(turn, active, receipt, TouchStatus.HANDED_OVER)
+            turn.close(item, ProposalStatus.SENT, ReasonCode.ALLOWED, f"handed over to {touch.channel}")
+        case ReceiptStatus.UNKNOWN:
+            _settle_touch(turn, active, receipt, TouchStatus.UNKNOWN)
+            message = f"{touch.channel} cannot say whether it was handed over; a person must settle it"
+            turn.state.in_doubt[touch.touch_id] = InDoubt(
+                touch=touch, detail=receipt.detail or message, raised_at=turn.now
+            )
+            turn.close(item, ProposalStatus.IN_DOUBT, ReasonCode.IN_DOUBT, message)
+        case ReceiptStatus.REJECTED:
+            _settle_touch(turn, active, receipt, TouchStatus.RELEASED)
+            turn.close(
+                item,
+                ProposalStatus.FAILED,
+                ReasonCode.CHANNEL_REJECTED,
+                f"{touch.channel} refused it: {detail}",
+            )
+        case ReceiptStatus.BLOCKED:
+            _settle_touch(turn, active, receipt, TouchStatus.RELEASED)
+            turn.close(
+                item,
+                ProposalStatus.SUPPRESSED,
+                ReasonCode.SUPPRESSED,
+                f"stopped right before {touch.channel}: {detail}",
+            )
+        case ReceiptStatus.UNDELIVERED:
+            _settle_touch(turn, active, receipt, TouchStatus.RELEASED)
+            due_at = turn.now + timedelta(seconds=active.handover.retry_after_seconds)
+            turn.put(item.model_copy(update={"status": ProposalStatus.DEFERRED, "due_at": due_at}))
+            turn.tell(item, ProposalStatus.DEFERRED, ReasonCode.CHANNEL_DOWN, detail)
+            turn.note(f"{touch.channel} could not deliver {touch.action}: {detail}")
+    _wake_those_who_waited(turn)
+
+
+def forget_old(turn: Turn) -> None:
+    """Drop touches that no rolling window can reach any more."""
+    horizon = turn.now - TOUCH_MEMORY
+    for touch in tuple(turn.state.touches.values()):
+        if touch.at < horizon and touch.status is not TouchStatus.IN_FLIGHT:
+            del turn.state.touches[touch.touch_id]
+    trim(turn.state.touches, TOUCH_LIMIT)
+
+
+def _settle_touch(turn: Turn, active: ActiveTouch, receipt: Receipt, status: TouchStatus) -> None:
+    touch_id = active.touch.touch_id
+    # The receipt's moment bounds the hand-over from above, so that rolling windows never come out short.
+    turn.state.touches[touch_id] = turn.state.touches[touch_id].model_copy(
+        update={"status": status, "at": turn.now}
+    )
+    turn.record(
+        TouchFact(
+            seq=turn.next_seq(),
+            at=turn.now,
+            touch=active.touch,
+            status=status,
+            receipt=receipt,
+        )
+    )
+
+
+def _wake_those_who_waited(turn: Turn) -> None:
+    for item in tuple(turn.state.open.values()):
+        waited = item.decision is not None and item.decision.reason is ReasonCode.TOUCH_IN_FLIGHT
+        if item.status is ProposalStatus.DEFERRED and waited:
+            turn.put(item.model_copy(update={"due_at": turn.now}))

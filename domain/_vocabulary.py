@@ -1,0 +1,231 @@
+"""The closed word lists of the language: every enum that policies, APIs and the ledger share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """A contact's part in the buying group."""
+
+    DECISION_MAKER = "decision_maker"
+    CHAMPION = "champion"
+    INFLUENCER = "influencer"
+    PRACTITIONER = "practitioner"
+    EXECUTIVE_SPONSOR = "executive_sponsor"
+    UNKNOWN = "unknown"
+
+
+class Stage(StrEnum):
+    """How far an account has come, from stranger to customer."""
+
+    TARGET = "target"
+    AWARE = "aware"
+    ENGAGED = "engaged"
+    EVALUATING = "evaluating"
+    CLOSING = "closing"
+    CUSTOMER = "customer"
+
+    @property
+    def rank(self) -> int:
+        """Position on the way from 0 (target) to 5 (customer)."""
+        return tuple(Stage).index(self)
+
+
+class Tier(StrEnum):
+    """How much attention an account gets; tier 1 is served by name."""
+
+    ONE = "tier_1"
+    TWO = "tier_2"
+    THREE = "tier_3"
+
+
+class Consent(StrEnum):
+    """What is on record about a person's wish to be contacted."""
+
+    GRANTED = "granted"
+    IMPLIED = "implied"
+    UNKNOWN = "unknown"
+    WITHDRAWN = "withdrawn"
+
+
+class SignalKind(StrEnum):
+    """What a source system observed."""
+
+    INTENT_SURGE = "intent_surge"
+    WEB_VISIT = "web_visit"
+    EMAIL_OPEN = "email_open"
+    EMAIL_CLICK = "email_click"
+    FORM_SUBMISSION = "form_submission"
+    REPLY = "reply"
+    MEETING_BOOKED = "meeting_booked"
+    MEETING_HELD = "meeting_held"
+    STAGE_CHANGE = "stage_change"
+    PROPERTY_CHANGE = "property_change"
+    SUPPORT_CASE = "support_case"
+    OPT_OUT = "opt_out"
+    BOUNCE = "bounce"
+    COMPLAINT = "complaint"
+    NOTE = "note"
+
+
+class ActorKind(StrEnum):
+    """Who proposes."""
+
+    PERSON = "person"
+    AI_AGENT = "ai_agent"
+    SYSTEM = "system"
+
+
+class Autonomy(StrEnum):
+    """What an actor may do alone, from nothing to acting and reporting afterwards."""
+
+    OFF = "off"
+    DRAFT_ONLY = "draft_only"
+    APPROVAL_REQUIRED = "approval_required"
+    VETO_WINDOW = "veto_window"
+    ACT_AND_REPORT = "act_and_report"
+
+    @property
+    def rank(self) -> int:
+        """Position from 0 (off) to 4 (act and report); the minimum over grants is in force."""
+        return tuple(Autonomy).index(self)
+
+
+class Verdict(StrEnum):
+    """The ruling on one proposal, from least to most restrictive."""
+
+    ALLOW = "allow"
+    DEFER = "defer"
+    REQUIRE_APPROVAL = "require_approval"
+    SUPPRESS = "suppress"
+    DENY = "deny"
+
+    @property
+    def rank(self) -> int:
+        """Restrictiveness from 0 (allow) to 4 (deny); the highest over all hits wins."""
+        return tuple(Verdict).index(self)
+
+
+class ReasonCode(StrEnum):
+    """Machine-readable reason of a rule hit or of a proposal's end."""
+
+    FREQUENCY_CAP = "FREQUENCY_CAP"
+    MINIMUM_GAP = "MINIMUM_GAP"
+    QUIET_HOURS = "QUIET_HOURS"
+    LOWER_PRIORITY = "LOWER_PRIORITY"
+    NO_SLOT = "NO_SLOT"
+    CONSENT_MISSING = "CONSENT_MISSING"
+    SUPPRESSED = "SUPPRESSED"
+    AUTHORITY_EXCEEDED = "AUTHORITY_EXCEEDED"
+    NO_AUTHORITY = "NO_AUTHORITY"
+    LOW_CONFIDENCE = "LOW_CONFIDENCE"
+    APPROVAL_NEEDED = "APPROVAL_NEEDED"
+    APPROVAL_REJECTED = "APPROVAL_REJECTED"
+    APPROVAL_EXPIRED = "APPROVAL_EXPIRED"
+    ACCOUNT_HOLD = "ACCOUNT_HOLD"
+    TOUCH_IN_FLIGHT = "TOUCH_IN_FLIGHT"
+    NOT_YET = "NOT_YET"
+    EXPIRED = "EXPIRED"
+    EXIT_SIGNAL = "EXIT_SIGNAL"
+    UNKNOWN_ACCOUNT = "UNKNOWN_ACCOUNT"
+    UNKNOWN_CONTACT = "UNKNOWN_CONTACT"
+    UNKNOWN_CHANNEL = "UNKNOWN_CHANNEL"
+    UNKNOWN_ACTOR = "UNKNOWN_ACTOR"
+    UNREACHABLE_CONTACT = "UNREACHABLE_CONTACT"
+    EVALUATION_ERROR = "EVALUATION_ERROR"
+    CHANNEL_REJECTED = "CHANNEL_REJECTED"
+    CHANNEL_DOWN = "CHANNEL_DOWN"
+    IN_DOUBT = "IN_DOUBT"
+    ALLOWED = "ALLOWED"
+
+
+class ProposalStatus(StrEnum):
+    """Where a proposal stands; the last five are final."""
+
+    IN_WINDOW = "in_window"
+    DEFERRED = "deferred"
+    PENDING_APPROVAL = "pending_approval"
+    IN_FLIGHT = "in_flight"
+    SENT = "sent"
+    SUPPRESSED = "suppressed"
+    DENIED = "denied"
+    FAILED = "failed"
+    IN_DOUBT = "in_doubt"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more will happen to the proposal."""
+        return self in _FINAL
+
+
+_FINAL = frozenset(
+    {
+        ProposalStatus.SENT,
+        ProposalStatus.SUPPRESSED,
+        ProposalStatus.DENIED,
+        ProposalStatus.FAILED,
+        ProposalStatus.IN_DOUBT,
+    }
+)
+
+
+class ApprovalStatus(StrEnum):
+    """Where an approval stands."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
+
+
+class Answer(StrEnum):
+    """What an approver may say."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+
+
+class Delivery(StrEnum):
+    """How often a channel may hand the same touch to its provider."""
+
+    AT_MOST_ONCE = "at_most_once"
+    IDEMPOTENT = "idempotent"
+
+
+class TouchStatus(StrEnum):
+    """Where a touch stands. All but `released` count against caps."""
+
+    IN_FLIGHT = "in_flight"
+    HANDED_OVER = "handed_over"
+    UNKNOWN = "unknown"
+    RELEASED = "released"
+
+
+class ReceiptStatus(StrEnum):
+    """What a channel says about a touch.
+
+    `accepted`: the provider took it. `rejected`: the provider refused it for good. `blocked`: the last
+    check stopped it before the provider. `undelivered`: nothing was handed over, later may work.
+    `unknown`: it may or may not have been handed over; a person must settle it.
+    """
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    BLOCKED = "blocked"
+    UNDELIVERED = "undelivered"
+    UNKNOWN = "unknown"
+
+
+class OutcomeKind(StrEnum):
+    """What came back after a touch."""
+
+    REPLY = "reply"
+    MEETING = "meeting"
+    CLICK = "click"
+    OPEN = "open"
+    BOUNCE = "bounce"
+    OPT_OUT = "opt_out"
+    COMPLAINT = "complaint"
+    NO_RESPONSE = "no_response"

@@ -1,0 +1,1 @@
+"""What Tutti promises, as tests."""
