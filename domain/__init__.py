@@ -27,7 +27,7 @@ from domain._base import (
     ZoneName,
 )
 from domain._canonical import digest_of, person_key, short_key
-from domain._machine import Step, advance, next_due, resume
+from domain._machine import Due, Step, advance, next_due, resume
 from domain._messages import (
     Answered,
     Consult,
@@ -126,6 +126,7 @@ __all__ = [
     "DecisionFact",
     "Delivered",
     "Delivery",
+    "Due",
     "Effect",
     "Event",
     "FactBatch",

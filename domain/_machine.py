@@ -81,21 +81,32 @@ def resume(state: AccountState, now: datetime) -> Step:
     return _settle(turn)
 
 
-def next_due(state: AccountState) -> datetime | None:
-    """Return the earliest moment at which time alone will change something."""
-    moments: list[datetime] = [hold.expires_at for hold in state.holds.values() if hold.expires_at]
-    moments += [approval.route.expires_at for approval in state.pending_approvals]
+class Due(NamedTuple):
+    """Something that time alone will bring about."""
+
+    at: datetime
+    what: str
+    """One short phrase for an operator, without personal data."""
+
+
+def next_due(state: AccountState) -> Due | None:
+    """Return what happens next if no message comes; None if nothing is due."""
+    dues = [
+        Due(hold.expires_at, f"hold {hold.hold_id} ends") for hold in state.holds.values() if hold.expires_at
+    ]
+    dues += [Due(a.route.expires_at, f"approval {a.approval_id} expires") for a in state.pending_approvals]
     for item in state.open.values():
         if item.status is ProposalStatus.IN_FLIGHT:
             continue
-        moments.append(item.expires_at)
+        proposal_id = item.proposal.proposal_id
+        dues.append(Due(item.expires_at, f"proposal {proposal_id} expires"))
         if item.status is ProposalStatus.DEFERRED and item.due_at and state.consulting is None:
-            moments.append(item.due_at)
+            dues.append(Due(item.due_at, f"rule on {proposal_id} again"))
     if state.window_ends_at is not None and state.consulting is None:
-        moments.append(state.window_ends_at)
+        dues.append(Due(state.window_ends_at, "decision window ends"))
     if state.outbox and not state.projecting:
-        moments.append(state.outbox[0].at + FLUSH_AFTER)
-    return min(moments, default=None)
+        dues.append(Due(state.outbox[0].at + FLUSH_AFTER, "send facts to the ledger"))
+    return min(dues, default=None)
 
 
 def _apply(turn: Turn, event: Event) -> None:

@@ -157,8 +157,7 @@ def _reading_lines(state: AccountState) -> list[str]:
     touches = len(state.counted_touches())
     return [
         f"- **Stage** {assessment.stage.value}, urgency {assessment.urgency:.2f}"
-        + f", from {assessment.systems} systems"
-        + (f"; dissent: {dissent}" if dissent else ""),
+        f", from {assessment.systems} systems" + (f"; dissent: {dissent}" if dissent else ""),
         f"- **Signals** {state.signals_absorbed}, **touches** {touches}, **policy** {policy}",
     ]
 

@@ -1,0 +1,101 @@
+"""Names and shapes that clients, workers and the server share about the account workflow."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+from temporalio.common import SearchAttributeKey, SearchAttributeUpdate
+
+from domain import AccountState, Frozen, Identifier
+
+WORKFLOW_TYPE: Final = "AccountWorkflow"
+TASK_QUEUE: Final = "tutti-orchestrator"
+
+OBSERVE: Final = "observe"
+REPORT_OUTCOME: Final = "report_outcome"
+ANSWER_APPROVAL: Final = "answer_approval"
+ANSWER_APPROVAL_SIGNAL: Final = "answer_approval_signal"
+PROPOSE: Final = "propose"
+PLACE_HOLD: Final = "place_hold"
+RELEASE_HOLD: Final = "release_hold"
+STATUS: Final = "status"
+WHY: Final = "why"
+TIMELINE: Final = "timeline"
+
+GOVERN: Final = "govern"
+PROJECT: Final = "project"
+RESOLVE_TOUCH: Final = "resolve_touch"
+HAND_OVER: Final = "hand_over"
+
+CONTINUE_AFTER_EVENTS: Final = 400
+"""A cold replay costs 0.5-0.7 ms per event: short runs keep every wake-up cheap."""
+
+STAGE_KEY: Final = SearchAttributeKey.for_keyword("AccountStage")
+TIER_KEY: Final = SearchAttributeKey.for_keyword("AccountTier")
+PENDING_APPROVALS_KEY: Final = SearchAttributeKey.for_int("PendingApprovals")
+ON_HOLD_KEY: Final = SearchAttributeKey.for_bool("OnHold")
+NEXT_TOUCH_AT_KEY: Final = SearchAttributeKey.for_datetime("NextTouchAt")
+POLICY_VERSION_KEY: Final = SearchAttributeKey.for_keyword("PolicyVersion")
+
+
+class AccountInput(Frozen):
+    """Start of a run: a new account, or the state that the run before carried over."""
+
+    account_id: Identifier
+    state: AccountState | None = None
+    continue_after_events: int = CONTINUE_AFTER_EVENTS
+    """History length at which the run continues as new."""
+
+
+class SearchAttributes(Frozen):
+    """What operators filter and sort accounts by. Never anything personal."""
+
+    stage: str | None
+    tier: str | None
+    pending_approvals: int
+    on_hold: bool
+    next_touch_at: datetime | None
+    policy_version: str | None
+
+    @classmethod
+    def of(cls, state: AccountState) -> SearchAttributes:
+        """Return the search attributes of a state."""
+        return cls(
+            stage=state.assessment.stage.value if state.assessment else None,
+            tier=state.account.tier.value if state.account else None,
+            pending_approvals=len(state.pending_approvals),
+            on_hold=bool(state.holds),
+            next_touch_at=state.next_touch_at,
+            policy_version=state.policy_digest[:12] if state.policy_digest else None,
+        )
+
+    def changes_from(self, earlier: SearchAttributes | None) -> list[SearchAttributeUpdate[Any]]:
+        """Return the updates that lead from earlier attributes to these; empty if nothing changed."""
+        updates: list[SearchAttributeUpdate[Any]] = []
+        if earlier is None or self.stage != earlier.stage:
+            updates.append(STAGE_KEY.value_set(self.stage) if self.stage else STAGE_KEY.value_unset())
+        if earlier is None or self.tier != earlier.tier:
+            updates.append(TIER_KEY.value_set(self.tier) if self.tier else TIER_KEY.value_unset())
+        if earlier is None or self.pending_approvals != earlier.pending_approvals:
+            updates.append(PENDING_APPROVALS_KEY.value_set(self.pending_approvals))
+        if earlier is None or self.on_hold != earlier.on_hold:
+            updates.append(ON_HOLD_KEY.value_set(self.on_hold))
+        if earlier is None or self.next_touch_at != earlier.next_touch_at:
+            updates.append(
+                NEXT_TOUCH_AT_KEY.value_set(self.next_touch_at)
+                if self.next_touch_at
+                else NEXT_TOUCH_AT_KEY.value_unset()
+            )
+        if earlier is None or self.policy_version != earlier.policy_version:
+            updates.append(
+                POLICY_VERSION_KEY.value_set(self.policy_version)
+                if self.policy_version
+                else POLICY_VERSION_KEY.value_unset()
+            )
+        return updates
+
+
+def workflow_id(account_id: str) -> str:
+    """Return the id of an account's workflow."""
+    return f"account/{account_id}"

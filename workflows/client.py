@@ -1,0 +1,223 @@
+"""The client's side of the account workflow: the one door through which everything comes in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TypeVar
+
+from pydantic import BaseModel
+from temporalio.client import (
+    Client,
+    RPCError,
+    RPCTimeoutOrCancelledError,
+    WithStartWorkflowOperation,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCStatusCode
+
+from domain import (
+    AccountStatus,
+    AnswerResult,
+    ApprovalAnswer,
+    Hold,
+    Observation,
+    Outcome,
+    Proposal,
+    ProposalView,
+)
+from workflows import _contract as contract
+from workflows.account import AccountWorkflow, HoldRelease
+
+_Result = TypeVar("_Result", bound=BaseModel | list[ProposalView] | list[str])
+
+_UPDATE_ERRORS = (WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError, RPCError)
+
+PATIENCE = timedelta(seconds=60)
+"""How long a caller waits for a ruling before it is told to ask again."""
+
+
+class AccountError(Exception):
+    """A request that an account did not accept; the text is for the person who asked."""
+
+
+class UnknownAccountError(AccountError):
+    """There is no workflow for this account."""
+
+    def __init__(self, account_id: str) -> None:
+        super().__init__(f"there is no account {account_id!r}; check the id, or import the account first")
+
+
+class EngineUnavailableError(AccountError):
+    """The engine did not answer: it is not known whether the message arrived. Repeat it with the same ids."""
+
+
+class AccountClient:
+    """Talks to account workflows. Every call may be repeated with the same ids."""
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        task_queue: str = contract.TASK_QUEUE,
+        continue_after_events: int = contract.CONTINUE_AFTER_EVENTS,
+    ) -> None:
+        """Take a connected client (see `workflows.connect`) and the orchestrator's task queue."""
+        self._client = client
+        self._task_queue = task_queue
+        self._continue_after = continue_after_events
+
+    async def observe(self, account_id: str, observations: Sequence[Observation]) -> None:
+        """Report what a source saw; starts the account's workflow if need be. Durable when it returns.
+
+        Raises:
+            EngineUnavailableError: the engine cannot be reached; nothing is known to be stored.
+        """
+        try:
+            await self._client.start_workflow(
+                AccountWorkflow.run,
+                self._start_of(account_id),
+                id=contract.workflow_id(account_id),
+                task_queue=self._task_queue,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                start_signal=contract.OBSERVE,
+                start_signal_args=[list(observations)],
+                static_summary=f"Account {account_id}",
+            )
+        except RPCError as error:
+            raise _unavailable(error) from error
+
+    async def report_outcome(self, account_id: str, outcome: Outcome) -> None:
+        """Report what came back after a touch of a known account. Durable when it returns."""
+        try:
+            await self._handle(account_id).signal(contract.REPORT_OUTCOME, outcome)
+        except RPCError as error:
+            raise _explained(account_id, error) from error
+
+    async def propose(
+        self, account_id: str, proposal: Proposal, *, patience: timedelta = PATIENCE
+    ) -> ProposalView:
+        """Propose a touch and wait for its ruling; starts the account's workflow if need be.
+
+        Raises:
+            AccountError: the proposal was refused, e.g. its id was used for another action.
+            EngineUnavailableError: no ruling within `patience`; the proposal may still be ruled on.
+        """
+        attempt = 1
+        while not (view := await self._propose_once(account_id, proposal, attempt, patience)).settled:
+            # The run is continuing as new: the next one knows the proposal and is asked with a new id.
+            attempt += 1
+        return view
+
+    async def _propose_once(
+        self, account_id: str, proposal: Proposal, attempt: int, patience: timedelta
+    ) -> ProposalView:
+        start = WithStartWorkflowOperation(
+            AccountWorkflow.run,
+            self._start_of(account_id),
+            id=contract.workflow_id(account_id),
+            task_queue=self._task_queue,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            static_summary=f"Account {account_id}",
+        )
+        try:
+            view: ProposalView = await self._client.execute_update_with_start_workflow(
+                contract.PROPOSE,
+                proposal,
+                start_workflow_operation=start,
+                id=f"{proposal.proposal_id}:{attempt}",
+                result_type=ProposalView,
+                rpc_timeout=patience,
+            )
+        except _UPDATE_ERRORS as error:
+            raise _explained(account_id, error) from error
+        return view
+
+    async def answer(self, account_id: str, answer: ApprovalAnswer) -> AnswerResult:
+        """Answer an approval and learn what became of the answer.
+
+        Raises:
+            EngineUnavailableError: the result is not known; repeat with the same `answer_id`.
+        """
+        return await self._update(
+            account_id,
+            contract.ANSWER_APPROVAL,
+            answer,
+            f"{answer.approval_id}:{answer.answer_id}",
+            AnswerResult,
+        )
+
+    async def place_hold(self, account_id: str, hold: Hold) -> AccountStatus:
+        """Freeze the account: nothing is handed over while the hold stands."""
+        return await self._update(
+            account_id, contract.PLACE_HOLD, hold, f"hold:{hold.hold_id}", AccountStatus
+        )
+
+    async def release_hold(self, account_id: str, hold_id: str, released_by: str) -> AccountStatus:
+        """End a freeze."""
+        release = HoldRelease(hold_id=hold_id, released_by=released_by)
+        return await self._update(
+            account_id, contract.RELEASE_HOLD, release, f"release:{hold_id}", AccountStatus
+        )
+
+    async def status(self, account_id: str) -> AccountStatus:
+        """Return the account as a whole."""
+        return await self._query(account_id, contract.STATUS, AccountStatus)
+
+    async def why(self, account_id: str, proposal_id: str | None = None) -> list[ProposalView]:
+        """Return proposals with every rule that fired."""
+        return await self._query(account_id, contract.WHY, list[ProposalView], proposal_id)
+
+    async def timeline(self, account_id: str) -> list[str]:
+        """Return the account's recent story."""
+        return await self._query(account_id, contract.TIMELINE, list[str])
+
+    def _handle(self, account_id: str) -> WorkflowHandle[object, object]:
+        return self._client.get_workflow_handle(contract.workflow_id(account_id))
+
+    def _start_of(self, account_id: str) -> contract.AccountInput:
+        return contract.AccountInput(account_id=account_id, continue_after_events=self._continue_after)
+
+    async def _update(
+        self, account_id: str, name: str, argument: BaseModel, update_id: str, result: type[_Result]
+    ) -> _Result:
+        try:
+            answer: _Result = await self._handle(account_id).execute_update(
+                name, argument, id=update_id, result_type=result, rpc_timeout=PATIENCE
+            )
+        except _UPDATE_ERRORS as error:
+            raise _explained(account_id, error) from error
+        return answer
+
+    async def _query(
+        self, account_id: str, name: str, result: type[_Result], argument: str | None = None
+    ) -> _Result:
+        arguments = [] if argument is None else [argument]
+        try:
+            answer: _Result = await self._handle(account_id).query(
+                name, args=arguments, result_type=result, rpc_timeout=PATIENCE
+            )
+        except (RPCError, WorkflowQueryFailedError) as error:
+            raise _explained(account_id, error) from error
+        return answer
+
+
+def _unavailable(error: BaseException) -> EngineUnavailableError:
+    return EngineUnavailableError(f"the engine did not answer ({error}); try again with the same ids")
+
+
+def _explained(account_id: str, error: BaseException) -> AccountError:
+    if isinstance(error, RPCError) and error.status is RPCStatusCode.NOT_FOUND:
+        return UnknownAccountError(account_id)
+    if isinstance(error, (WorkflowUpdateRPCTimeoutOrCancelledError, RPCTimeoutOrCancelledError)):
+        return _unavailable(error)
+    if isinstance(error, WorkflowUpdateFailedError) and isinstance(error.cause, ApplicationError):
+        return AccountError(error.cause.message)
+    if isinstance(error, WorkflowQueryFailedError):
+        return AccountError(str(error))
+    return _unavailable(error)
