@@ -1,0 +1,221 @@
+"""The simulator: the account's state machine and governance under a virtual clock, with no engine.
+
+It is the second shell around the same core. Channels answer at once; the suppression store is a set.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from domain import (
+    AccountState,
+    Answered,
+    ApprovalAnswer,
+    ApprovalStatus,
+    Consult,
+    Decision,
+    DecisionFact,
+    Delivered,
+    Effect,
+    Event,
+    HandOver,
+    HoldPlaced,
+    HoldReleased,
+    LedgerFact,
+    Observed,
+    Outcome,
+    OutcomeReported,
+    Project,
+    Projected,
+    Proposed,
+    Receipt,
+    ReceiptStatus,
+    Ruled,
+    Step,
+    SuppressionFact,
+    Touch,
+    TouchFact,
+    TouchStatus,
+    advance,
+    next_due,
+    resume,
+)
+from governance import PolicySet, rule
+from tutti.scenario import CameBack, GivenAnswer, Scenario, ScenarioStep
+
+STUCK = 10_000
+"""Turns without time passing: more than any scenario needs, so something runs in a circle."""
+
+
+class ScenarioError(Exception):
+    """A step that makes no sense at its time; the text says which and why."""
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What a scenario led to."""
+
+    state: AccountState
+    facts: tuple[LedgerFact, ...]
+    """Everything the ledger would have been told, in order."""
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """Every decision, in order."""
+        return tuple(fact.decision for fact in self.facts if isinstance(fact, DecisionFact))
+
+    @property
+    def touches(self) -> tuple[tuple[datetime, Touch, TouchStatus], ...]:
+        """Every touch that came to its end: when, what and how."""
+        return tuple(
+            (fact.at, fact.touch, fact.status)
+            for fact in self.facts
+            if isinstance(fact, TouchFact) and fact.receipt is not None
+        )
+
+
+@dataclass
+class Simulator:
+    """Plays one account forward in virtual time."""
+
+    policies: PolicySet
+    account_id: str
+    now: datetime
+    receipts: dict[str, tuple[ReceiptStatus, ...]] = field(default_factory=dict)
+    state: AccountState = field(init=False)
+    facts: list[LedgerFact] = field(default_factory=list)
+    _blocked: set[str] = field(default_factory=set)
+    _attempts: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def __post_init__(self) -> None:
+        """Start with an account that knows nothing."""
+        self.state = resume(AccountState(account_id=self.account_id), self.now).state
+
+    def send(self, events: Iterable[Event]) -> None:
+        """Let something happen now, and carry out all that follows without time passing."""
+        waiting: list[Event] = list(events)
+        for _ in range(STUCK):
+            step = advance(self.state, waiting, self.now)
+            waiting = self._carry_out(step)
+            if not waiting:
+                return
+        msg = f"the account did not come to rest at {self.now.isoformat()}"
+        raise ScenarioError(msg)
+
+    def run_to(self, moment: datetime) -> None:
+        """Let time pass: everything that becomes due on the way happens at its moment."""
+        while (due := next_due(self.state)) is not None and due.at <= moment:
+            self.now = max(self.now, due.at)
+            self.send(())
+        self.now = max(self.now, moment)
+
+    def result(self) -> Simulation:
+        """Return what happened, including the facts that were still waiting for the ledger."""
+        return Simulation(self.state, (*self.facts, *self.state.outbox))
+
+    def _carry_out(self, step: Step) -> list[Event]:
+        self.state = step.state
+        return [self._perform(effect) for effect in step.effects]
+
+    def _perform(self, effect: Effect) -> Event:
+        match effect:
+            case Consult(request=request):
+                known = self.state.contacts.items()
+                blocked = sorted(key for key, contact in known if contact.person_key in self._blocked)
+                return Ruled(
+                    ruling=rule(self.policies, request.model_copy(update={"suppressed": tuple(blocked)}))
+                )
+            case HandOver(touch=touch):
+                return Delivered(receipt=self._receipt(touch))
+            case Project(batch=batch):
+                self.facts.extend(batch.facts)
+                self._blocked.update(f.person_key for f in batch.facts if isinstance(f, SuppressionFact))
+                return Projected(count=len(batch.facts))
+
+    def _receipt(self, touch: Touch) -> Receipt:
+        planned = self.receipts.get(touch.proposal_id, ())
+        attempt = self._attempts[touch.proposal_id]
+        self._attempts[touch.proposal_id] += 1
+        status = planned[attempt] if attempt < len(planned) else ReceiptStatus.ACCEPTED
+        return Receipt(
+            touch_id=touch.touch_id, status=status, at=self.now, detail=f"simulated {status.value}"
+        )
+
+
+def simulate(scenario: Scenario, policies: PolicySet) -> Simulation:
+    """Play a scenario under a policy set.
+
+    Raises:
+        ScenarioError: a step makes no sense at its time, e.g. an answer where nothing was asked.
+    """
+    simulator = Simulator(
+        policies, scenario.account.account_id, scenario.start, receipts=dict(scenario.receipts)
+    )
+    simulator.send([Observed(observation=item) for item in scenario.profile])
+    for moment, step in scenario.moments(scenario.start):
+        simulator.run_to(moment)
+        simulator.send([event_of(step, moment, simulator.state)])
+    simulator.run_to(scenario.start + scenario.length)
+    return simulator.result()
+
+
+def event_of(step: ScenarioStep, moment: datetime, state: AccountState) -> Event:
+    """Return what a step means to the account at a moment."""
+    if step.observe is not None:
+        return Observed(observation=step.observe.at(moment))
+    if step.propose is not None:
+        return Proposed(proposal=step.propose.at(moment))
+    if step.answer is not None:
+        return Answered(answer=answer_of(step.answer, state))
+    if step.outcome is not None:
+        return OutcomeReported(outcome=outcome_of(step.outcome, moment, state))
+    if step.hold is not None:
+        return HoldPlaced(hold=step.hold.at(moment))
+    if step.release is not None:
+        return HoldReleased(hold_id=step.release.hold_id, released_by=step.release.released_by)
+    msg = f"the step at {step.at} does nothing"
+    raise ScenarioError(msg)
+
+
+def answer_of(given: GivenAnswer, state: AccountState) -> ApprovalAnswer:
+    """Return a person's answer to the approval that a proposal is waiting for."""
+    approval = next(
+        (
+            a
+            for a in state.approvals.values()
+            if a.proposal_id == given.proposal and a.status is ApprovalStatus.PENDING
+        ),
+        None,
+    )
+    if approval is None:
+        msg = f"{given.approver} answers about {given.proposal}, but nobody was asked"
+        raise ScenarioError(msg)
+    return ApprovalAnswer(
+        answer_id=f"{given.proposal}-{given.approver}",
+        approval_id=approval.approval_id,
+        answer=given.answer,
+        approver=given.approver,
+        digest=approval.digest,
+        comment=given.comment,
+    )
+
+
+def outcome_of(came_back: CameBack, moment: datetime, state: AccountState) -> Outcome:
+    """Return the outcome of the touch that a proposal led to."""
+    touch = next(
+        (t for t in reversed(state.touches.values()) if t.proposal_id == came_back.proposal),
+        None,
+    )
+    if touch is None:
+        msg = f"an outcome of {came_back.proposal} cannot come back: it led to no touch"
+        raise ScenarioError(msg)
+    return Outcome(
+        outcome_id=f"{came_back.proposal}-{came_back.kind.value}",
+        source="scenario",
+        touch_id=touch.touch_id,
+        kind=came_back.kind,
+        at=moment,
+    )

@@ -1,0 +1,109 @@
+"""Process entry of the workers: one process, one role.
+
+`python -m worker orchestrator` runs the account workflows with governance and the ledger; `python -m worker
+CHANNEL` runs one channel. Connection, policies and secrets come from the environment. The process prints
+one JSON line `{"ready": ROLE}` when it polls, and stops on SIGTERM or SIGINT after its work in hand is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from datetime import UTC, datetime, timedelta
+
+from temporalio.client import Client
+from temporalio.envconfig import ClientConfig
+from temporalio.worker import Worker
+
+from activities.channels import ChannelError, UnsubscribeLinks, build_channel
+from activities.governing import Governing
+from activities.recording import Recording
+from governance import PolicyError, PolicySet, load_policy_set
+from ledger import Ledger, LedgerError
+from tutti.settings import Settings, SettingsError
+from workflows import TASK_QUEUE, AccountWorkflow, tutti_plugin
+
+ORCHESTRATOR = "orchestrator"
+GRACE = timedelta(seconds=20)
+"""How long work in hand may take after SIGTERM; keep it below the process manager's own grace period."""
+
+
+async def connect() -> Client:
+    """Connect to Temporal as the environment says, with Tutti's converter and sandbox."""
+    config = ClientConfig.load_client_connect_config()
+    config.setdefault("target_host", "127.0.0.1:7233")
+    return await Client.connect(**config, plugins=[tutti_plugin()])
+
+
+def orchestrator(client: Client, policies: PolicySet, ledger: Ledger) -> Worker:
+    """Return the worker that runs account workflows, governance and the ledger."""
+    governing, recording = Governing(policies, ledger), Recording(ledger)
+    return Worker(
+        client,
+        task_queue=TASK_QUEUE,
+        workflows=[AccountWorkflow],
+        activities=[governing.govern, recording.project, recording.resolve_touch],
+        graceful_shutdown_timeout=GRACE,
+    )
+
+
+def channel(
+    name: str, client: Client, policies: PolicySet, ledger: Ledger, links: UnsubscribeLinks
+) -> Worker:
+    """Return the worker of one channel, on the task queue that the policy set names."""
+    return Worker(
+        client,
+        task_queue=policies.channels[name].handover.task_queue,
+        activities=[build_channel(name, ledger=ledger, unsubscribe=links)],
+        graceful_shutdown_timeout=GRACE,
+    )
+
+
+async def serve(role: str) -> None:
+    """Run one role until a stop signal arrives.
+
+    Raises:
+        SettingsError, PolicyError, LedgerError, ChannelError, RuntimeError: the process cannot do its
+            work; each says why in words for the person who runs it.
+    """
+    settings = Settings.load()
+    policies = load_policy_set(settings.policies)
+    if role != ORCHESTRATOR and role not in policies.channels:
+        known = ", ".join([ORCHESTRATOR, *sorted(policies.channels)])
+        raise ChannelError(f"there is no role '{role}'; this policy set knows {known}")
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    client = await connect()
+    ledger = await Ledger.open(settings.ledger)
+    try:
+        await ledger.check()
+        if role == ORCHESTRATOR:
+            await ledger.record_policy_set(policies.digest, files=policies.files, at=datetime.now(UTC))
+            worker = orchestrator(client, policies, ledger)
+        else:
+            links = UnsubscribeLinks(str(settings.public_url), settings.required_signing_key())
+            worker = channel(role, client, policies, ledger, links)
+        async with worker:
+            sys.stdout.write(json.dumps({"ready": role}) + "\n")
+            sys.stdout.flush()
+            await stop.wait()
+    finally:
+        await ledger.close()
+
+
+def main() -> None:
+    """Run the role named on the command line."""
+    if len(sys.argv) != 2:  # noqa: PLR2004 - the program and its one argument
+        sys.exit("usage: python -m worker ROLE, where ROLE is orchestrator or the name of a channel")
+    try:
+        asyncio.run(serve(sys.argv[1]))
+    except (SettingsError, PolicyError, LedgerError, ChannelError, RuntimeError) as error:
+        sys.exit(f"worker {sys.argv[1]}: {error}")
+
+
+if __name__ == "__main__":
+    main()
