@@ -14,7 +14,6 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 from temporalio.client import Client
-from temporalio.envconfig import ClientConfig
 from temporalio.worker import Worker
 
 from activities.channels import ChannelError, UnsubscribeLinks, build_channel
@@ -23,26 +22,27 @@ from activities.recording import Recording
 from governance import PolicyError, PolicySet, load_policy_set
 from ledger import Ledger, LedgerError
 from tutti.settings import Settings, SettingsError
-from workflows import TASK_QUEUE, AccountWorkflow, tutti_plugin
+from workflows import TASK_QUEUE, AccountWorkflow, EngineUnavailableError, connect
 
 ORCHESTRATOR = "orchestrator"
 GRACE = timedelta(seconds=20)
 """How long work in hand may take after SIGTERM; keep it below the process manager's own grace period."""
 
 
-async def connect() -> Client:
-    """Connect to Temporal as the environment says, with Tutti's converter and sandbox."""
-    config = ClientConfig.load_client_connect_config()
-    config.setdefault("target_host", "127.0.0.1:7233")
-    return await Client.connect(**config, plugins=[tutti_plugin()])
-
-
-def orchestrator(client: Client, policies: PolicySet, ledger: Ledger) -> Worker:
+def orchestrator(
+    client: Client,
+    policies: PolicySet,
+    ledger: Ledger,
+    *,
+    task_queue: str = TASK_QUEUE,
+    max_cached_workflows: int = 1_000,
+) -> Worker:
     """Return the worker that runs account workflows, governance and the ledger."""
     governing, recording = Governing(policies, ledger), Recording(ledger)
     return Worker(
         client,
-        task_queue=TASK_QUEUE,
+        task_queue=task_queue,
+        max_cached_workflows=max_cached_workflows,
         workflows=[AccountWorkflow],
         activities=[governing.govern, recording.project, recording.resolve_touch],
         graceful_shutdown_timeout=GRACE,
@@ -65,8 +65,9 @@ async def serve(role: str) -> None:
     """Run one role until a stop signal arrives.
 
     Raises:
-        SettingsError, PolicyError, LedgerError, ChannelError, RuntimeError: the process cannot do its
-            work; each says why in words for the person who runs it.
+        SettingsError: a setting is wrong or missing.
+        PolicyError, LedgerError, ChannelError, EngineUnavailableError: what it works with is unusable;
+            each says why in words for the person who runs the process.
     """
     settings = Settings.load()
     policies = load_policy_set(settings.policies)
@@ -101,7 +102,7 @@ def main() -> None:
         sys.exit("usage: python -m worker ROLE, where ROLE is orchestrator or the name of a channel")
     try:
         asyncio.run(serve(sys.argv[1]))
-    except (SettingsError, PolicyError, LedgerError, ChannelError, RuntimeError) as error:
+    except (SettingsError, PolicyError, LedgerError, ChannelError, EngineUnavailableError) as error:
         sys.exit(f"worker {sys.argv[1]}: {error}")
 
 

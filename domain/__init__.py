@@ -18,6 +18,7 @@ from domain._approval import AnswerResult, Approval, ApprovalAnswer
 from domain._base import (
     Amount,
     CountryCode,
+    Duration,
     Frozen,
     Identifier,
     LongText,
@@ -127,6 +128,7 @@ __all__ = [
     "Delivered",
     "Delivery",
     "Due",
+    "Duration",
     "Effect",
     "Event",
     "FactBatch",

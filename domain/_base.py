@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from zoneinfo import available_timezones
 
@@ -10,12 +11,15 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
 )
 
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(s|m|h|d)")
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 
 
@@ -47,6 +51,16 @@ def _one_line(value: str) -> str:
     return value
 
 
+def _duration(value: object) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        msg = f"{value!r} is no duration; write it like 30s, 15m, 4h or 7d"
+        raise ValueError(msg)
+    return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+
+
 Moment = Annotated[AwareDatetime, AfterValidator(_plausible_utc)]
 """A moment in time: aware, converted to UTC, between 1990 and 2100."""
 
@@ -70,3 +84,6 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 Amount = Annotated[float, Field(ge=0.0, le=1e12)]
 """A non-negative amount in the tenant's currency."""
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+"""A length of time as people write it in files: `30s`, `15m`, `4h`, `7d`, `1.5s`; not negative."""

@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from temporalio.common import SearchAttributeKey
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
+
+from workflows import tutti_plugin
 
 SEARCH_ATTRIBUTES = (
     SearchAttributeKey.for_keyword("AccountStage"),
@@ -97,7 +98,7 @@ def _descendants(mark: str) -> dict[int, str]:
 async def temporal() -> AsyncIterator[WorkflowEnvironment]:
     """One embedded Temporal server for the whole run, with our search attributes registered."""
     async with await WorkflowEnvironment.start_local(
-        data_converter=pydantic_data_converter,
+        plugins=[tutti_plugin()],
         dev_server_existing_path=program("temporal"),
         dev_server_log_level="error",
         search_attributes=SEARCH_ATTRIBUTES,
@@ -112,7 +113,7 @@ async def time_skipping() -> AsyncIterator[WorkflowEnvironment]:
     Its clock is shared by everything on it: run one workflow at a time, else it hangs.
     """
     async with await WorkflowEnvironment.start_time_skipping(
-        data_converter=pydantic_data_converter,
+        plugins=[tutti_plugin()],
         test_server_existing_path=program("temporal-test-server"),
     ) as environment:
         yield environment

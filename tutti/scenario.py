@@ -19,6 +19,7 @@ from domain import (
     Answer,
     Contact,
     Content,
+    Duration,
     Frozen,
     Hold,
     Identifier,
@@ -35,7 +36,7 @@ from domain import (
     SignalKind,
     Stage,
 )
-from governance import Duration, load_document
+from governance import load_document
 
 
 class SeenReading(Frozen):

@@ -92,7 +92,10 @@ class Simulator:
 
     def __post_init__(self) -> None:
         """Start with an account that knows nothing."""
-        self.state = resume(AccountState(account_id=self.account_id), self.now).state
+        account = AccountState(
+            account_id=self.account_id, window_seconds=self.policies.decision_window.total_seconds()
+        )
+        self.state = resume(account, self.now).state
 
     def send(self, events: Iterable[Event]) -> None:
         """Let something happen now, and carry out all that follows without time passing."""

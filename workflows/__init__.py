@@ -18,6 +18,7 @@ from workflows.client import (
     AccountError,
     EngineUnavailableError,
     UnknownAccountError,
+    connect,
 )
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "AccountWorkflow",
     "EngineUnavailableError",
     "UnknownAccountError",
+    "connect",
     "tutti_plugin",
     "workflow_id",
 ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
+from pydantic import Field
 from temporalio.common import SearchAttributeKey, SearchAttributeUpdate
 
 from domain import AccountState, Frozen, Identifier
@@ -44,6 +45,8 @@ class AccountInput(Frozen):
 
     account_id: Identifier
     state: AccountState | None = None
+    window_seconds: Annotated[float, Field(ge=0.0, le=3_600.0)] | None = None
+    """The first decision window of a new account; every ruling says how long the next one is."""
     continue_after_events: int = CONTINUE_AFTER_EVENTS
     """History length at which the run continues as new."""
 

@@ -82,6 +82,13 @@ class HoldRelease(Frozen):
     released_by: ShortText
 
 
+def _new_account(start: contract.AccountInput) -> AccountState:
+    state = AccountState(account_id=start.account_id)
+    if start.window_seconds is not None:
+        state.window_seconds = start.window_seconds
+    return state
+
+
 @workflow.defn(name=contract.WORKFLOW_TYPE)
 class AccountWorkflow:
     """One target account, for years: its single writer."""
@@ -89,7 +96,7 @@ class AccountWorkflow:
     @workflow.init
     def __init__(self, start: contract.AccountInput) -> None:
         self._continue_after = start.continue_after_events
-        self._state = start.state or AccountState(account_id=start.account_id)
+        self._state = start.state or _new_account(start)
         self._inbox: list[Event] = []
         self._running: set[asyncio.Task[None]] = set()
         self._alarm: asyncio.Task[None] | None = None

@@ -18,6 +18,7 @@ from temporalio.client import (
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCStatusCode
 
@@ -32,11 +33,14 @@ from domain import (
     ProposalView,
 )
 from workflows import _contract as contract
+from workflows._plugin import tutti_plugin
 from workflows.account import AccountWorkflow, HoldRelease
 
 _Result = TypeVar("_Result", bound=BaseModel | list[ProposalView] | list[str])
 
 _UPDATE_ERRORS = (WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError, RPCError)
+
+DEFAULT_ADDRESS = "127.0.0.1:7233"
 
 PATIENCE = timedelta(seconds=60)
 """How long a caller waits for a ruling before it is told to ask again."""
@@ -57,6 +61,21 @@ class EngineUnavailableError(AccountError):
     """The engine did not answer: it is not known whether the message arrived. Repeat it with the same ids."""
 
 
+async def connect() -> Client:
+    """Connect to Temporal as the environment says (`TEMPORAL_ADDRESS` and its kin), the way Tutti speaks.
+
+    Raises:
+        EngineUnavailableError: nothing answers there.
+    """
+    config = ClientConfig.load_client_connect_config()
+    address = config.setdefault("target_host", DEFAULT_ADDRESS)
+    try:
+        return await Client.connect(**config, plugins=[tutti_plugin()])
+    except RuntimeError as error:
+        msg = f"no Temporal server answers at {address}; start one with `tutti up`, or set TEMPORAL_ADDRESS"
+        raise EngineUnavailableError(msg) from error
+
+
 class AccountClient:
     """Talks to account workflows. Every call may be repeated with the same ids."""
 
@@ -65,10 +84,20 @@ class AccountClient:
         client: Client,
         *,
         task_queue: str = contract.TASK_QUEUE,
+        decision_window: timedelta | None = None,
         continue_after_events: int = contract.CONTINUE_AFTER_EVENTS,
     ) -> None:
-        """Take a connected client (see `workflows.connect`) and the orchestrator's task queue."""
+        """Take a connected client and what accounts that do not exist yet are started with.
+
+        Args:
+            client: See `connect`.
+            task_queue: The orchestrator's.
+            decision_window: First decision window of a new account, 3 s if left out; from then on the
+                policy set in force says it.
+            continue_after_events: History length at which runs continue as new.
+        """
         self._client = client
+        self._window_seconds = decision_window.total_seconds() if decision_window is not None else None
         self._task_queue = task_queue
         self._continue_after = continue_after_events
 
@@ -181,7 +210,11 @@ class AccountClient:
         return self._client.get_workflow_handle(contract.workflow_id(account_id))
 
     def _start_of(self, account_id: str) -> contract.AccountInput:
-        return contract.AccountInput(account_id=account_id, continue_after_events=self._continue_after)
+        return contract.AccountInput(
+            account_id=account_id,
+            window_seconds=self._window_seconds,
+            continue_after_events=self._continue_after,
+        )
 
     async def _update(
         self, account_id: str, name: str, argument: BaseModel, update_id: str, result: type[_Result]

@@ -1,0 +1,168 @@
+"""One proposal before the rules: what is known of it, and what the rules have said so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from domain import Account, ActorKind, Candidate, Contact, Handover, ReasonCode, RuleHit, TouchRecord, Verdict
+from governance._conditions import Bound, Condition, EvaluationError
+from governance._facts import ActorFacts
+
+FAR = datetime(2099, 12, 31, tzinfo=UTC)
+"""Stands for `never`; moments of the language end with the year 2099."""
+_LONGEST_MESSAGE = 300
+
+FAMILIES = (
+    "engine",
+    "people",
+    "channels",
+    "consent",
+    "authority",
+    "approvals",
+    "frequency",
+    "timing",
+    "arbitration",
+    "interpretation",
+)
+"""The families in the order in which their hits are told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Which rule speaks, and where it stands.
+
+    Attributes:
+        rule_id: Id in its file, or `engine.*`.
+        family: One of `FAMILIES`.
+        message: What a person reads when it has spoken.
+        file: Policy file; None for the engine's own rules.
+        line: Line of the rule in that file, from 1.
+    """
+
+    rule_id: str
+    family: str
+    message: str
+    file: str | None = None
+    line: int | None = None
+
+    def hit(
+        self,
+        effect: Verdict,
+        reason: ReasonCode,
+        *,
+        message: str | None = None,
+        until: datetime | None = None,
+    ) -> RuleHit:
+        """Return what the rule has said, with its own message unless another is given."""
+        return RuleHit(
+            rule_id=self.rule_id,
+            family=self.family,
+            effect=effect,
+            reason=reason,
+            message=one_line(message or self.message),
+            file=self.file,
+            line=self.line,
+            until=None if until is None else min(until, FAR),
+        )
+
+
+def one_line(text: str) -> str:
+    """Return a text as one line that fits into a message."""
+    line = text
+    if not text.isprintable():
+        line = "".join(character if character.isprintable() else " " for character in text)
+    return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 1] + "…"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Somebody who may propose.
+
+    Attributes:
+        actor_id: Name in proposals; the login of a person.
+        kind: Person, agent or system.
+        owner: Login of the person who answers for it.
+        facts: What conditions see of it.
+    """
+
+    actor_id: str
+    kind: ActorKind
+    owner: str | None
+    facts: ActorFacts
+
+    @property
+    def barred(self) -> frozenset[str]:
+        """Logins that may never approve what it proposes."""
+        itself = {self.actor_id} if self.kind is ActorKind.PERSON else set()
+        return frozenset(itself | ({self.owner} if self.owner else set()))
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A way to touch somebody.
+
+    Attributes:
+        name: Name in proposals.
+        needs_email: Whether the person must have an e-mail address.
+        handover: How its worker is reached.
+        origin: Where it stands in channels.yaml.
+    """
+
+    name: str
+    needs_email: bool
+    handover: Handover
+    origin: Origin
+
+
+@dataclass(slots=True)
+class Case:
+    """A candidate whose account, actor, channel and contact are known.
+
+    Attributes:
+        candidate: The proposal with what has become of it so far.
+        account: The company.
+        contact: Whom it addresses, if anybody.
+        actor: Who proposes.
+        channel: Through which channel.
+        bound: The values conditions see.
+        touches: Touches that count: all but the released ones.
+        now: The moment of the ruling.
+        hits: What the rules have said so far.
+    """
+
+    candidate: Candidate
+    account: Account
+    contact: Contact | None
+    actor: Actor
+    channel: Channel
+    bound: Bound
+    touches: tuple[TouchRecord, ...]
+    now: datetime
+    hits: list[RuleHit] = field(default_factory=list)
+
+    def holds(self, when: Condition | None, origin: Origin) -> bool:
+        """Tell whether a rule applies; without a condition it always does.
+
+        A condition that gives no answer denies the proposal in the name of its rule.
+        """
+        return self.holds_for(when, origin, self.bound)
+
+    def holds_for(self, when: Condition | None, origin: Origin, bound: Bound) -> bool:
+        """Tell whether a rule applies for other values than those of the proposal alone."""
+        if when is None:
+            return True
+        try:
+            return when.holds(bound)
+        except EvaluationError as error:
+            self.hits.append(evaluation_error(origin, error))
+            return False
+
+
+def evaluation_error(origin: Origin, error: EvaluationError) -> RuleHit:
+    """Return the denial in the name of a rule whose condition gave no answer."""
+    return origin.hit(
+        Verdict.DENY,
+        ReasonCode.EVALUATION_ERROR,
+        message=f"Rule {origin.rule_id} could not be applied: {error}",
+    )

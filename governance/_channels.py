@@ -1,0 +1,78 @@
+"""channels.yaml: the ways to touch somebody."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from domain import Delivery, Handover, Identifier, ReasonCode, ShortText, Verdict
+from governance._builder import Builder
+from governance._case import Case, Channel, Origin
+from governance._fields import Duration, NotEmpty, PolicyModel
+
+
+class Need(StrEnum):
+    """What a channel must know of the person."""
+
+    EMAIL = "email"
+    NOTHING = "nothing"
+
+
+class ChannelEntry(PolicyModel):
+    """One channel."""
+
+    name: Identifier
+    task_queue: ShortText = Field(min_length=1)
+    delivery: Delivery
+    schedule_to_start: Duration
+    start_to_close: Duration
+    retry_after: Duration
+    needs: Need
+
+
+class ChannelsFile(PolicyModel):
+    """The file as people write it."""
+
+    channels: Annotated[tuple[ChannelEntry, ...], NotEmpty]
+
+
+def build_channels(file: ChannelsFile, builder: Builder) -> dict[str, Channel]:
+    """Check the file and tell the other families which channels exist."""
+    builder.roll.channels = frozenset(entry.name for entry in file.channels)
+    channels: dict[str, Channel] = {}
+    for index, entry in enumerate(file.channels):
+        loc = ("channels", index, "name")
+        if entry.name in channels:
+            builder.reject(loc, f"the channel {entry.name!r} is listed twice", code="duplicate-id")
+        place = builder.document.place(loc)
+        origin = Origin(
+            f"channels.{entry.name}",
+            builder.family,
+            f"The channel {entry.name} needs a person with an e-mail address.",
+            place.file,
+            place.line,
+        )
+        handover = Handover(
+            task_queue=entry.task_queue,
+            delivery=entry.delivery,
+            schedule_to_start_seconds=entry.schedule_to_start.total_seconds(),
+            start_to_close_seconds=entry.start_to_close.total_seconds(),
+            retry_after_seconds=entry.retry_after.total_seconds(),
+        )
+        channels[entry.name] = Channel(entry.name, entry.needs is Need.EMAIL, handover, origin)
+    return channels
+
+
+def apply_channel(case: Case) -> None:
+    """Deny what the channel cannot reach."""
+    channel = case.channel
+    if not channel.needs_email or (case.contact is not None and case.contact.email is not None):
+        return
+    message = (
+        f"The contact {case.contact.contact_id} has no e-mail address, and {channel.name} needs one."
+        if case.contact
+        else f"The channel {channel.name} writes to a person, and the proposal names none."
+    )
+    case.hits.append(channel.origin.hit(Verdict.DENY, ReasonCode.UNREACHABLE_CONTACT, message=message))

@@ -1,0 +1,100 @@
+"""What fields of policy files may hold: names, sentences, durations, times of day."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sized
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from domain import Identifier, ShortText
+
+LONGEST_WINDOW = timedelta(days=90)
+"""Longest rolling window: accounts remember their touches a little longer than that."""
+MINUTES_A_DAY = 24 * 60
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(s|m|h|d)")
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+_TIME_OF_DAY = re.compile(r"(\d{2}):(\d{2})")
+
+
+class PolicyModel(BaseModel):
+    """Base of everything read from a policy file: immutable, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_by_name=False)
+
+
+def _duration(value: object) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"{value!r} is no duration; write it like 30s, 15m, 4h or 7d")
+    return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+
+
+def _positive(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("must be longer than nothing, such as 30s")
+    return value
+
+
+def _within_memory(value: timedelta) -> timedelta:
+    if value > LONGEST_WINDOW:
+        raise ValueError(f"must be at most {LONGEST_WINDOW.days}d: older touches are not remembered")
+    return value
+
+
+def _at_most_an_hour(value: timedelta) -> timedelta:
+    if value > timedelta(hours=1):
+        raise ValueError("must be at most 1h")
+    return value
+
+
+def _time_of_day(value: object) -> int:
+    match = _TIME_OF_DAY.fullmatch(value) if isinstance(value, str) else None
+    minutes = int(match[1]) * 60 + int(match[2]) if match else -1
+    if match is None or int(match[2]) > 59 or not 0 <= minutes <= MINUTES_A_DAY:  # noqa: PLR2004 - minutes
+        raise ValueError(f'{value!r} is no time of day; write it like "20:00"')
+    return minutes
+
+
+def _not_the_engines(value: str) -> str:
+    if value == "engine" or value.startswith("engine."):
+        raise ValueError("names that begin with `engine` belong to the engine's own rules")
+    return value
+
+
+def _not_empty(value: Sized) -> Sized:
+    if len(value) == 0:
+        raise ValueError("needs at least 1 entry")
+    return value
+
+
+NotEmpty = AfterValidator(_not_empty)
+"""For lists; unlike a minimum length it stays silent about lists whose entries have mistakes of their own."""
+
+Span = Annotated[timedelta, BeforeValidator(_duration)]
+"""A duration, zero allowed; written `30s`, `15m`, `4h`, `7d` or `1.5s`."""
+
+Duration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_positive)]
+"""A duration longer than nothing."""
+
+Window = Annotated[Duration, AfterValidator(_within_memory)]
+"""A duration that the account's memory of touches covers."""
+
+ShortSpan = Annotated[Span, AfterValidator(_at_most_an_hour)]
+"""A duration from nothing to an hour."""
+
+TimeOfDay = Annotated[int, BeforeValidator(_time_of_day)]
+"""Minutes after midnight, 0 to 1440; written `"20:00"`."""
+
+RuleId = Annotated[Identifier, Field(max_length=80), AfterValidator(_not_the_engines)]
+"""Name of a rule, unique over all files of a policy set."""
+
+Sentence = Annotated[ShortText, StringConstraints(strip_whitespace=True, min_length=1, max_length=160)]
+"""What a person reads when the rule has spoken: one line, at most 160 characters."""
+
+ConditionText = Annotated[str, StringConstraints(min_length=1)]
+"""A CEL condition, compiled when the set is loaded."""

@@ -1,0 +1,78 @@
+"""Limits in time: rules that say `not now`, and the moment at which all of them say `now`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from domain import ReasonCode, RuleHit, TouchRecord, Verdict
+from governance._case import FAR, Origin
+
+
+class Limit(Protocol):
+    """A rule that makes a proposal wait."""
+
+    @property
+    def lifts(self) -> bool:
+        """Whether it may end early (a hold is released), so that it never drops a proposal by itself."""
+
+    def earliest(self, moment: datetime) -> datetime:
+        """Return the first moment, not before the given one, at which the rule lets the proposal pass.
+
+        It must not decrease when the moment increases, and a moment it returns must satisfy itself.
+        """
+
+    def hit(self, until: datetime) -> RuleHit:
+        """Return what the rule says while it makes the proposal wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotBefore:
+    """A limit that ends at a known moment.
+
+    Attributes:
+        origin: Whose limit it is.
+        reason: Its reason code.
+        moment: When it ends.
+        lifts: Whether it may end early.
+    """
+
+    origin: Origin
+    reason: ReasonCode
+    moment: datetime
+    lifts: bool = False
+
+    def earliest(self, moment: datetime) -> datetime:
+        """Return the later of the two moments."""
+        return max(self.moment, moment)
+
+    def hit(self, until: datetime) -> RuleHit:
+        """Return a deferral until the limit ends."""
+        return self.origin.hit(Verdict.DEFER, self.reason, until=until)
+
+
+def settle(limits: Sequence[Limit], now: datetime, horizon: datetime) -> datetime:
+    """Return the earliest moment at which no limit holds any more; the horizon if there is none before it.
+
+    One limit's end can lie in another's time (a cap ends at night), so this goes round until all agree.
+    """
+    moment = now
+    while moment < horizon:
+        later = max((limit.earliest(moment) for limit in limits), default=moment)
+        if later == moment:
+            return moment
+        moment = later
+    return horizon
+
+
+def room_at(touches: Iterable[TouchRecord], limit: int, window: timedelta) -> datetime | None:
+    """Return when a rolling window has room for one more touch; None if it had room all along.
+
+    A touch leaves the window exactly one window after it was made.
+    """
+    moments = sorted((touch.at for touch in touches), reverse=True)
+    if len(moments) < limit:
+        return None
+    return min(moments[limit - 1] + window, FAR)

@@ -1,0 +1,228 @@
+"""Policy sets: nine files of one directory, checked together and named by their content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from types import MappingProxyType
+from typing import TypeVar
+
+from governance._approvals import Approvals, ApprovalsFile, build_approvals
+from governance._arbitration import Arbitration, ArbitrationFile, build_arbitration
+from governance._authority import AuthorityFile, Grant, build_authority
+from governance._builder import Builder, Loc, Roll
+from governance._case import Channel
+from governance._channels import ChannelsFile, build_channels
+from governance._consent import ConsentFile, ConsentRule, build_consent
+from governance._facts import LOSERS, RULES
+from governance._fields import PolicyModel
+from governance._frequency import Cap, FrequencyFile, build_frequency
+from governance._interpretation import Interpretation, InterpretationFile, build_interpretation
+from governance._people import People, PeopleFile, build_people
+from governance._source import Document, Place, PolicyFileError, Problem, load_document
+from governance._timing import Timing, TimingFile, build_timing
+
+_FAMILIES = (
+    # First those that say which names exist.
+    "people",
+    "channels",
+    "consent",
+    "frequency",
+    "timing",
+    "authority",
+    "arbitration",
+    "approvals",
+    "interpretation",
+)
+_IGNORED = frozenset({"README.md"})
+
+M = TypeVar("M", bound=PolicyModel)
+T = TypeVar("T")
+
+
+class PolicyError(Exception):
+    """A policy set cannot be used.
+
+    The text has every mistake of every file with its line and a caret below it.
+
+    Attributes:
+        code: Stable name of the error.
+        problems: The mistakes, in the order of files and lines.
+    """
+
+    code = "POLICY_SET_INVALID"
+
+    def __init__(self, problems: tuple[Problem, ...], texts: Mapping[str, str]) -> None:
+        self.problems = problems
+        rendered = [problem.render(texts.get(problem.place.file, "")) for problem in problems]
+        count = "1 mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
+        super().__init__("\n\n".join([*rendered, f"The policy set has {count}; nothing of it is in force."]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PolicySet:
+    """Everything people have decided about how accounts are engaged, checked and ready to be applied.
+
+    Attributes:
+        name: Directory name and the beginning of the digest, for people.
+        digest: SHA-256 over the names and bytes of the files: the version that decisions carry.
+        files: Text of each file by its name.
+        channels: The channels by name; each has a `handover`.
+        decision_window: How long the first proposal waits for rivals.
+        people: Who proposes and who approves.
+        consent: Whom we may not contact.
+        frequency: How often.
+        timing: When.
+        authority: Who may do what alone.
+        arbitration: Who goes first.
+        approvals: When a person decides.
+        interpretation: What signals mean.
+    """
+
+    name: str
+    digest: str
+    files: Mapping[str, str]
+    channels: Mapping[str, Channel]
+    people: People
+    consent: tuple[ConsentRule, ...]
+    frequency: tuple[Cap, ...]
+    timing: Timing
+    authority: tuple[Grant, ...]
+    arbitration: Arbitration
+    approvals: Approvals
+    interpretation: Interpretation
+
+    @property
+    def decision_window(self) -> timedelta:
+        """How long the first proposal waits for rivals."""
+        return self.timing.decision_window
+
+
+class _Loader:
+    """Reads the documents of one directory and builds families from them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.roll = Roll()
+        self.contents: dict[str, bytes] = {}
+        self._documents: dict[str, Document] = {}
+        self._read(directory)
+
+    def _read(self, directory: Path) -> None:
+        if not directory.is_dir():
+            self._complain(str(directory), "there is no such directory of policies", "missing-directory")
+            return
+        wanted = {f"{family}.yaml" for family in _FAMILIES}
+        present = {path.name for path in directory.iterdir() if not path.name.startswith(".")}
+        for name in sorted(present - wanted - _IGNORED):
+            self._complain(name, "a policy set has no such file; remove or rename it", "unknown-file")
+        for name in sorted(wanted):
+            if name not in present:
+                self._complain(name, f"the file is missing in {directory}", "missing-file")
+                continue
+            try:
+                self.contents[name] = (directory / name).read_bytes()
+                self._documents[name] = load_document(name, self.contents[name])
+            except OSError as error:
+                self._complain(name, f"the file cannot be read: {error.strerror}", "unreadable")
+            except PolicyFileError as error:
+                self.roll.problems.extend(error.problems)
+
+    def _complain(self, file: str, message: str, code: str) -> None:
+        self.roll.problems.append(Problem(Place(file, 1, 1), message, code=code))
+
+    def family(self, family: str, model: type[M], build: Callable[[M, Builder], T]) -> T | None:
+        """Return the rules of a family; None if its file cannot be used, which has been noted."""
+        document = self._documents.get(f"{family}.yaml")
+        if document is None:
+            return None
+        builder = Builder(family, document, self.roll)
+        try:
+            content = document.validate(model)
+        except PolicyFileError as error:
+            self.roll.problems.extend(error.problems)
+            # The file gives no rules, but its conditions can be checked all the same.
+            for loc, text in _conditions(document.data, ()):
+                builder.condition(loc, text, LOSERS if loc[0] == "losers" else RULES)
+            return None
+        return build(content, builder)
+
+    def texts(self) -> dict[str, str]:
+        """Return the files as text; bytes that are no text are shown as such."""
+        return {name: content.decode("utf-8", errors="replace") for name, content in self.contents.items()}
+
+
+def load_policy_set(directory: Path) -> PolicySet:
+    """Read, check and compile the policy files of a directory.
+
+    Args:
+        directory: Holds the nine files, and nothing else but perhaps a README.md.
+
+    Raises:
+        PolicyError: With every mistake of every file.
+    """
+    loader = _Loader(directory)
+    people = loader.family("people", PeopleFile, build_people)
+    channels = loader.family("channels", ChannelsFile, build_channels)
+    consent = loader.family("consent", ConsentFile, build_consent)
+    frequency = loader.family("frequency", FrequencyFile, build_frequency)
+    timing = loader.family("timing", TimingFile, build_timing)
+    authority = loader.family("authority", AuthorityFile, build_authority)
+    arbitration = loader.family("arbitration", ArbitrationFile, build_arbitration)
+    approvals = loader.family("approvals", ApprovalsFile, build_approvals)
+    interpretation = loader.family("interpretation", InterpretationFile, build_interpretation)
+    if (
+        loader.roll.problems
+        or people is None
+        or channels is None
+        or consent is None
+        or frequency is None
+        or timing is None
+        or authority is None
+        or arbitration is None
+        or approvals is None
+        or interpretation is None
+    ):
+        problems = sorted(loader.roll.problems, key=lambda problem: problem.place)
+        raise PolicyError(tuple(problems), loader.texts())
+    digest = _digest(loader.contents)
+    return PolicySet(
+        name=f"{directory.resolve().name}@{digest[:12]}",
+        digest=digest,
+        files=MappingProxyType(loader.texts()),
+        channels=MappingProxyType(channels),
+        people=people,
+        consent=consent,
+        frequency=frequency,
+        timing=timing,
+        authority=authority,
+        arbitration=arbitration,
+        approvals=approvals,
+        interpretation=interpretation,
+    )
+
+
+def _conditions(value: object, loc: Loc) -> Iterator[tuple[Loc, str]]:
+    """Yield every text under a key `when`, with its place."""
+    steps: Iterable[tuple[str | int, object]] = ()
+    if isinstance(value, dict):
+        steps = value.items()
+    elif isinstance(value, list):
+        steps = enumerate(value)
+    for step, inner in steps:
+        if step == "when" and isinstance(inner, str) and inner:
+            yield (*loc, step), inner
+        else:
+            yield from _conditions(inner, (*loc, step))
+
+
+def _digest(contents: Mapping[str, bytes]) -> str:
+    """Hash names and bytes, each behind its length, so that no two sets read alike."""
+    total = hashlib.sha256()
+    for name in sorted(contents):
+        for part in (name.encode(), contents[name]):
+            total.update(len(part).to_bytes(8, "big"))
+            total.update(part)
+    return total.hexdigest()

@@ -1,0 +1,85 @@
+"""Claims: the durable right to hand one touch to its provider, given to exactly one caller."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import and_, or_
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel import col, select
+
+from domain import Frozen, Moment, Receipt, ReceiptStatus
+from ledger._engine import upsert
+from ledger._tables import ClaimRow, table_of
+
+_CLAIMS = table_of(ClaimRow)
+
+
+class ClaimState(StrEnum):
+    """What a caller finds when it claims a touch."""
+
+    NEW = "new"
+    """It is yours: hand over, then settle."""
+    OPEN = "open"
+    """Somebody claimed it and left no receipt: it may or may not have been handed over."""
+    SETTLED = "settled"
+    """It has a receipt; hand over nothing."""
+
+
+class Claim(Frozen):
+    """The answer to a claim."""
+
+    state: ClaimState
+    receipt: Receipt | None = None
+    """Set exactly if the claim is settled."""
+
+
+class OpenClaim(Frozen):
+    """A claim without a receipt: under way, or left behind by a crash."""
+
+    touch_id: str
+    channel: str
+    at: Moment
+
+
+async def claim(connection: AsyncConnection, touch_id: str, channel: str, at: datetime) -> Claim:
+    """Claim a touch inside a write transaction; nobody may act on the answer before it is committed."""
+    insert = upsert(_CLAIMS, connection.dialect.name).returning(_CLAIMS.c.touch_id)
+    inserted = await connection.execute(insert, [{"touch_id": touch_id, "channel": channel, "at": at}])
+    if inserted.first() is not None:
+        return Claim(state=ClaimState.NEW)
+    receipt = await connection.scalar(select(col(ClaimRow.receipt)).where(col(ClaimRow.touch_id) == touch_id))
+    if receipt is None:
+        return Claim(state=ClaimState.OPEN)
+    return Claim(state=ClaimState.SETTLED, receipt=Receipt.model_validate_json(receipt))
+
+
+async def settle(connection: AsyncConnection, receipt: Receipt) -> None:
+    """Store a receipt on its claim unless a better one is there.
+
+    A receipt for a touch that nobody claimed, as after the ledger was replaced, is stored all the same: it is
+    evidence of a hand-over, and makes a later claim of that touch find it.
+    """
+    row = {"touch_id": receipt.touch_id, "at": receipt.at, "status": receipt.status.value, "receipt": receipt}
+    write = upsert(_CLAIMS, connection.dialect.name, _knows_more, ("status", "receipt"))
+    await connection.execute(write, [row])
+
+
+def _knows_more(new: Any, stored: Any) -> Any:  # noqa: ANN401 - columns of either dialect
+    definite = (ReceiptStatus.ACCEPTED.value, ReceiptStatus.REJECTED.value)
+    return or_(
+        stored.status.is_(None),
+        and_(stored.status == ReceiptStatus.UNKNOWN.value, new.status.in_(definite)),
+    )
+
+
+async def open_claims(connection: AsyncConnection) -> list[OpenClaim]:
+    """Return the claims without receipt, oldest first."""
+    found = await connection.execute(
+        select(col(ClaimRow.touch_id), col(ClaimRow.channel), col(ClaimRow.at))
+        .where(col(ClaimRow.status).is_(None))
+        .order_by(col(ClaimRow.at), col(ClaimRow.touch_id))
+    )
+    return [OpenClaim(touch_id=row.touch_id, channel=row.channel, at=row.at) for row in found]

@@ -1,0 +1,232 @@
+"""The tables: each thing with its natural key, the columns that questions are asked by, and the whole fact.
+
+`seq` is the fact's number within its account and `at` the moment when the thing happened. `body` is the whole
+ledger fact as JSON, so that a row can always be read back as what was written. Nothing refers to other tables
+by foreign key: facts arrive in any order, a decision possibly before its proposal.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import JSON, MetaData, Table
+from sqlalchemy.orm import registry
+from sqlmodel import Field, Index, SQLModel
+
+from ledger._types import UtcDateTime
+
+
+class Row(SQLModel, registry=registry(metadata=MetaData())):
+    """Base of all tables, with metadata of their own."""
+
+
+class FactRow(Row):
+    """What every table of facts has."""
+
+    account_id: str = Field(primary_key=True)
+    seq: int
+    at: datetime = Field(sa_type=UtcDateTime)
+    body: Any = Field(sa_type=JSON, nullable=False)
+
+
+class AccountRow(FactRow, table=True):
+    """The latest profile of an account; `at` is when it was last learnt."""
+
+    __tablename__ = "accounts"
+
+    name: str
+    tier: str
+
+
+class ContactRow(FactRow, table=True):
+    """The latest profile of a contact; `person_key` finds the same person on other accounts."""
+
+    __tablename__ = "contacts"
+
+    contact_id: str = Field(primary_key=True)
+    person_key: str | None = Field(default=None, index=True)
+
+
+class SignalRow(FactRow, table=True):
+    """A signal; its id is unique within its source only."""
+
+    __tablename__ = "signals"
+
+    source: str = Field(primary_key=True)
+    signal_id: str = Field(primary_key=True)
+    kind: str
+    contact_id: str | None = None
+
+
+class ProposalRow(FactRow, table=True):
+    """Where a proposal stands."""
+
+    __tablename__ = "proposals"
+
+    proposal_id: str = Field(primary_key=True)
+    status: str
+    reason: str | None = None
+    actor: str
+    channel: str
+
+
+class DecisionRow(FactRow, table=True):
+    """One ruling on one proposal."""
+
+    __tablename__ = "decisions"
+    __table_args__ = (Index("ix_decisions_proposal", "account_id", "proposal_id"),)
+
+    decision_id: str = Field(primary_key=True)
+    proposal_id: str
+    verdict: str
+    reason: str
+    policy_digest: str
+
+
+class RuleHitRow(Row, table=True):
+    """One rule's say in a decision, in the order of the decision; its words are in the decision's body."""
+
+    __tablename__ = "rule_hits"
+
+    account_id: str = Field(primary_key=True)
+    decision_id: str = Field(primary_key=True)
+    position: int = Field(primary_key=True)
+    seq: int
+    at: datetime = Field(sa_type=UtcDateTime)
+    rule_id: str = Field(index=True)
+    family: str
+    effect: str
+    reason: str
+    policy_digest: str
+
+
+class ApprovalRow(FactRow, table=True):
+    """Where an approval stands; `expires_at` is its deadline."""
+
+    __tablename__ = "approvals"
+    __table_args__ = (Index("ix_approvals_due", "status", "expires_at"),)
+
+    approval_id: str = Field(primary_key=True)
+    proposal_id: str
+    status: str
+    route_group: str
+    expires_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class ApprovalAnswerRow(FactRow, table=True):
+    """One answer to an approval, accepted or not."""
+
+    __tablename__ = "approval_answers"
+
+    answer_id: str = Field(primary_key=True)
+    approval_id: str
+    approver: str
+    accepted: bool
+
+
+class TouchRow(FactRow, table=True):
+    """A touch: ours, with `source` `tutti`, or one that another tool reported."""
+
+    __tablename__ = "touches"
+
+    source: str = Field(primary_key=True)
+    touch_id: str = Field(primary_key=True)
+    governed: bool
+    status: str
+    channel: str
+    action: str
+    contact_id: str | None = None
+    proposal_id: str | None = None
+
+
+class OutcomeRow(FactRow, table=True):
+    """What came back after a touch; its id is unique within its source only."""
+
+    __tablename__ = "outcomes"
+
+    source: str = Field(primary_key=True)
+    outcome_id: str = Field(primary_key=True)
+    touch_id: str
+    kind: str
+    contact_id: str | None = None
+
+
+class HoldRow(FactRow, table=True):
+    """A hold; it stands while `ended_by` is null and `expires_at` is not past."""
+
+    __tablename__ = "holds"
+
+    hold_id: str = Field(primary_key=True)
+    ended_by: str | None = None
+    expires_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class RefusalRow(FactRow, table=True):
+    """A message that was refused; having no id of its own, it is known by its number."""
+
+    __tablename__ = "refusals"
+
+    seq: int = Field(primary_key=True)
+    what: str
+
+
+class SuppressionRow(Row, table=True):
+    """A person who objected, and where that was first heard; holds for every account."""
+
+    __tablename__ = "suppressions"
+
+    person_key: str = Field(primary_key=True)
+    at: datetime = Field(sa_type=UtcDateTime)
+    account_id: str
+    contact_id: str
+    source: str
+
+
+class ClaimRow(Row, table=True):
+    """The right to hand a touch to its provider once; `status` and `receipt` are null until it is settled."""
+
+    __tablename__ = "claims"
+
+    touch_id: str = Field(primary_key=True)
+    channel: str | None = None
+    at: datetime = Field(sa_type=UtcDateTime)
+    status: str | None = Field(default=None, index=True)
+    receipt: Any = Field(default=None, sa_type=JSON(none_as_null=True), nullable=True)
+
+
+class PolicySetRow(Row, table=True):
+    """The files of a policy set, by its digest; `at` is when it was first seen."""
+
+    __tablename__ = "policy_sets"
+
+    digest: str = Field(primary_key=True)
+    at: datetime = Field(sa_type=UtcDateTime)
+    files: Any = Field(sa_type=JSON, nullable=False)
+
+
+METADATA: Final = Row.metadata
+
+PROJECTION: Final = (
+    AccountRow,
+    ContactRow,
+    SignalRow,
+    ProposalRow,
+    DecisionRow,
+    RuleHitRow,
+    ApprovalRow,
+    ApprovalAnswerRow,
+    TouchRow,
+    OutcomeRow,
+    HoldRow,
+    RefusalRow,
+)
+"""What a rebuild brings back, in the one order in which everybody writes, so that writers cannot deadlock."""
+
+OWNED: Final = (SuppressionRow, ClaimRow, PolicySetRow)
+"""What only the ledger knows; no rebuild brings it back."""
+
+
+def table_of(row: type[Row]) -> Table:
+    """Return the table behind a row class."""
+    return METADATA.tables[str(row.__tablename__)]

@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import pytest
+
+from tutti.settings import Settings, SettingsError, temporal_config
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("HOME", "POLICIES", "LEDGER_URL", "PUBLIC_URL", "GATEWAY_PORT", "SIGNING_KEY"):
+        monkeypatch.delenv(f"TUTTI_{name}", raising=False)
+    for name in ("ADDRESS", "NAMESPACE", "PROFILE"):
+        monkeypatch.delenv(f"TEMPORAL_{name}", raising=False)
+    monkeypatch.setenv("TEMPORAL_CONFIG_FILE", "/dev/null")
+    monkeypatch.chdir(tmp_path)
+
+
+def test_without_any_setting_everything_is_here(tmp_path: Path) -> None:
+    settings = Settings.load()
+
+    assert settings.home == tmp_path / ".tutti"
+    assert settings.ledger == f"sqlite+aiosqlite:///{tmp_path}/.tutti/ledger.db"
+    assert temporal_config()["target_host"] == "localhost:7233"
+
+
+def test_the_environment_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUTTI_HOME", "~/somewhere")
+    monkeypatch.setenv("TUTTI_LEDGER_URL", "postgresql+asyncpg://db/tutti")
+    monkeypatch.setenv("TEMPORAL_ADDRESS", "engine.example.com:7233")
+
+    assert Settings.load().home == Path.home() / "somewhere"
+    assert Settings.load().ledger == "postgresql+asyncpg://db/tutti"
+    assert temporal_config()["target_host"] == "engine.example.com:7233"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TUTTI_GATEWAY_PORT", "eighty"),
+        ("TUTTI_GATEWAY_PORT", "65536"),
+        ("TUTTI_PUBLIC_URL", "tutti.example.com"),
+        ("TUTTI_SIGNING_KEY", "too short"),
+        ("TUTTI_HOME", " "),
+    ],
+)
+def test_a_wrong_value_is_one_line_that_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(SettingsError) as caught:
+        Settings.load()
+
+    assert str(caught.value).startswith(f"{name}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_refused_key_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUTTI_SIGNING_KEY", "hunter2")
+
+    with pytest.raises(SettingsError, match="7 bytes, fewer than 32") as caught:
+        Settings.load()
+
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_missing_key_is_named_by_the_process_that_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match=r"^TUTTI_SIGNING_KEY is not set"):
+        Settings.load().required_signing_key()
+
+    monkeypatch.setenv("TUTTI_SIGNING_KEY", "k" * 32)
+    assert Settings.load().required_signing_key().get_secret_value() == "k" * 32
+
+
+def test_an_unknown_temporal_profile_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEMPORAL_PROFILE", "nowhere")
+
+    with pytest.raises(SettingsError, match="nowhere"):
+        temporal_config()

@@ -1,0 +1,288 @@
+"""`tutti demo`: four uncoordinated systems, one governed touch, on the real engine."""
+
+from __future__ import annotations
+
+import asyncio
+import email
+import email.policy
+import os
+import shutil
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
+
+import tutti
+from domain import AccountStatus, Contact, ProposalStatus, ProposalView
+from governance import PolicyError, PolicySet, load_policy_set
+from tutti import story
+from tutti.importing import run_import
+from tutti.live import LivePlayer, Played
+from tutti.local import LocalStack, Ports, StackError, StackFolder
+from tutti.scenario import Scenario, load_scenario
+from tutti.up import StartList
+from workflows import AccountClient, AccountError, connect
+
+ROOT = Path(tutti.__file__).resolve().parent.parent
+EXAMPLES = ROOT / "examples"
+HOME = Path(".tutti") / "demo"
+PATIENCE_SECONDS = 30.0
+_T = TypeVar("_T")
+
+
+class DemoError(Exception):
+    """The story could not be told; the text says where it broke off."""
+
+
+async def run_demo(console: Console, *, stay: bool, home: Path = HOME) -> int:
+    """Tell the story from a fresh start.
+
+    Args:
+        console: Where it is told.
+        stay: Whether to keep the stack up afterwards, until Ctrl-C.
+        home: Folder of the demo's own stack; emptied first.
+
+    Returns:
+        The exit code: 0 if the story went as it should.
+
+    Raises:
+        DemoError: it did not.
+    """
+    began = time.monotonic()
+    try:
+        policies = load_policy_set(EXAMPLES / "demo" / "policies")
+        scenario = load_scenario(EXAMPLES / "demo" / "scenario.yaml")
+        _start_fresh(home)
+        async with _stack(console, home) as stack:
+            os.environ["TEMPORAL_ADDRESS"] = stack.addresses.temporal
+            accounts = AccountClient(await connect(), decision_window=policies.decision_window)
+            await Demo(console, stack, accounts, policies, scenario, began).tell()
+            console.print(story.heading(7, "The same for a whole CRM: import a HubSpot export"))
+            code = await run_import(console, console, EXAMPLES / "hubspot", policies, accounts=accounts)
+            _show_links(console, stack, scenario)
+            if stay:
+                console.print("\nThe stack stays up for you to look around. Ctrl-C ends it.")
+                await _until_stopped(stack)
+            return code
+    except (PolicyError, StackError, AccountError) as error:
+        raise DemoError(str(error)) from error
+
+
+class Demo:
+    """One telling of the story."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts of a stage
+        self,
+        console: Console,
+        stack: LocalStack,
+        accounts: AccountClient,
+        policies: PolicySet,
+        scenario: Scenario,
+        began: float,
+    ) -> None:
+        """Take the stage."""
+        self._console = console
+        self._stack = stack
+        self._accounts = accounts
+        self._policies = policies
+        self._scenario = scenario
+        self._began = began
+        self._people: dict[str, Contact] = {person.contact_id: person for person in scenario.contacts}
+        self._wanted = [step.propose for step in scenario.steps if step.propose is not None]
+        self._when = [step.at.total_seconds() for step in scenario.steps if step.propose is not None]
+
+    async def tell(self) -> None:
+        """Play the scenario and tell it as it happens."""
+        self._introduce()
+        player = LivePlayer(self._accounts, self._scenario)
+        await player.introduce()
+        views: list[ProposalView] = []
+        async for played in player.play_from(datetime.now(UTC)):
+            if played.view is not None:
+                views.append(played.view)
+                if len(views) == len(self._wanted):
+                    await self._tell_rulings(views)
+            elif played.result is not None:
+                await self._tell_answer(played)
+            elif played.step.observe is not None and views:
+                await self._tell_reply(played)
+
+    # The chapters --------------------------------------------------------------------------------------
+
+    def _introduce(self) -> None:
+        scenario, say = self._scenario, self._console.print
+        surge = next(step.observe for step in scenario.steps if step.observe is not None)
+        say(story.heading(1, f"An intent surge at {scenario.account.name}"))
+        say(f"  {surge.summary}. The buying group:\n")
+        say(story.buying_group(scenario))
+        say(story.heading(2, "Four systems see it, and each reads it differently"))
+        say(story.readings(self._wanted))
+        say(story.heading(3, "Within a second each proposes its own next best action"))
+        say(story.wishes(self._wanted, self._people))
+        say(story.without_coordination(self._wanted, self._people, self._when))
+
+    async def _tell_rulings(self, views: list[ProposalView]) -> None:
+        say = self._console.print
+        say(story.heading(4, "With Tutti: one decision window, judged together under one set of policies"))
+        status = await self._until(lambda s: s.assessment is not None, "an assessment")
+        if status.assessment is not None:
+            say(story.reconciled(status.assessment))
+        say()
+        say(story.rulings(views, self._people))
+        message = await self._first_message()
+        after = time.monotonic() - self._began
+        say(self._letter(message))
+        say(f"  one real e-mail over SMTP, {after:.1f} s after the command", style="green", highlight=False)
+        pending = next(iter(status.approvals), None)
+        if pending is not None:
+            say(story.heading(5, "One exception waits for a person"))
+            say(f"  {pending.route.group} is asked: {pending.message}", highlight=False)
+            say(f"  may answer: {', '.join(_eligible(pending.route.approvers, pending.route.excluded))}"
+                f"  (not {', '.join(pending.route.excluded)}: owns the agent that proposed it)",
+                highlight=False)  # fmt: skip
+            say(f"  bound to the exact action by digest {pending.digest[:16]}…; without an answer in time: "
+                f"{pending.route.on_expiry.value}", highlight=False)  # fmt: skip
+
+    async def _tell_answer(self, played: Played) -> None:
+        say, result, given = self._console.print, played.result, played.step.answer
+        if result is None or given is None or not result.accepted:
+            raise DemoError(f"the answer was not accepted: {result.message if result else 'no result'}")
+        say(f"  [bold]{given.approver}[/] answers: {given.answer.value}. “{given.comment}”", highlight=False)
+        status = await self._until(
+            lambda s: all(v.due_at is None or (v.decision and v.decision.verdict.value == "defer")
+                          for v in s.proposals if v.proposal.proposal_id == given.proposal)
+            and not s.approvals,
+            "the ruling after the approval",
+        )  # fmt: skip
+        say("  An approval sends nothing by itself. The proposal is ruled again, and now it stands:\n")
+        say(story.standings(status, self._people))
+
+    async def _tell_reply(self, played: Played) -> None:
+        say, reply = self._console.print, played.step.observe
+        if reply is None:
+            return
+        before = time.monotonic()
+        scheduled = ProposalStatus.DEFERRED
+        status = await self._until(
+            lambda s: not any(v.status is scheduled for v in s.proposals), "the end of what was scheduled"
+        )
+        took = time.monotonic() - before
+        name = self._people[reply.contact_id].name if reply.contact_id else "somebody"
+        say(story.heading(6, f"{name} replies: “{reply.summary}”"))
+        say(f"  Everything still scheduled is dropped at once ({took * 1000:.0f} ms):\n", highlight=False)
+        say(story.standings(status, self._people))
+        sent = sum(v.status is ProposalStatus.SENT for v in status.proposals)
+        text = Text.assemble(
+            ("without coordination  ", "dim"),
+            (f"{len(self._wanted)} touches in {max(self._when):.1f} s", "bold red"),
+            ("     with Tutti  ", "dim"),
+            (f"{sent} touch, a reply, and {len(self._wanted) - sent} decisions explained", "bold green"),
+        )
+        say(Panel(text, border_style="green"))
+
+    # Looking at what happened --------------------------------------------------------------------------
+
+    async def _until(self, holds: Callable[[AccountStatus], bool], what: str) -> AccountStatus:
+        async def look() -> AccountStatus | None:
+            status = await self._accounts.status(self._scenario.account.account_id)
+            return status if holds(status) else None
+
+        return await _wait_for(look, what)
+
+    async def _first_message(self) -> EmailMessage:
+        async def look() -> EmailMessage | None:
+            files = sorted(self._stack.paths.mail.glob("*.eml"))
+            return await asyncio.to_thread(_read_message, files[0]) if files else None
+
+        return await _wait_for(look, "the e-mail")
+
+    def _letter(self, message: EmailMessage) -> Panel:
+        body = message.get_body(("plain",))
+        text = str(body.get_content()).strip() if body else ""
+        headers = ("From", "To", "Subject", "List-Unsubscribe-Post")
+        head = "\n".join(f"{name}: {message[name]}" for name in headers if message[name])
+        return Panel(Text(f"{head}\n\n{text}"), title="what arrived in the mail sink", title_align="left",
+                     border_style="green", width=100)  # fmt: skip
+
+
+@asynccontextmanager
+async def _stack(console: Console, home: Path) -> AsyncIterator[LocalStack]:
+    ports = Ports()
+    try:
+        ports.check()
+    except StackError:
+        ports = Ports.free()
+    progress = StartList(console)
+    console.print("\nStarting the local stack: engine, ledger, workers, gateway, mail sink", style="bold")
+    stack = LocalStack(home, ports=ports, policies=EXAMPLES / "demo" / "policies", on_event=progress.on_event)
+    async with stack:
+        yield stack
+
+
+async def _wait_for(look: Callable[[], Awaitable[_T | None]], what: str) -> _T:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (found := await look()) is None:
+        if time.monotonic() > deadline:
+            raise DemoError(f"waited {PATIENCE_SECONDS:.0f} s for {what} in vain; see .tutti/demo/logs")
+        await asyncio.sleep(0.02)
+    return found
+
+
+async def _until_stopped(stack: LocalStack) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    waiting = asyncio.create_task(stop.wait())
+    living = asyncio.create_task(stack.wait())
+    await asyncio.wait({waiting, living}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (waiting, living):
+        task.cancel()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.remove_signal_handler(number)
+
+
+def _start_fresh(home: Path) -> None:
+    home.parent.mkdir(parents=True, exist_ok=True)
+    if home.exists():
+        folder = StackFolder(home)
+        folder.take()
+        folder.release()
+        shutil.rmtree(home)
+
+
+def _show_links(console: Console, stack: LocalStack, scenario: Scenario) -> None:
+    account_id = scenario.account.account_id
+    workflow = f"{stack.addresses.ui}/namespaces/default/workflows/{quote(f'account/{account_id}', safe='')}"
+    console.print(story.heading(8, "See for yourself"))
+    console.print(f"  this account in the Temporal UI  {workflow}", highlight=False, soft_wrap=True)
+    console.print(
+        f"  all accounts                     {stack.addresses.ui}/namespaces/default/workflows",
+        highlight=False,
+        soft_wrap=True,
+    )
+    prefix = "" if stack.ports == Ports() else f"TEMPORAL_ADDRESS={stack.addresses.temporal} "
+    console.print(f"  every rule that fired            {prefix}tutti why {account_id}", highlight=False)
+    console.print(
+        f"  start this stack again           tutti up --home {stack.paths.home} "
+        "--policies examples/demo/policies",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _read_message(file: Path) -> EmailMessage:
+    return email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
+
+
+def _eligible(approvers: tuple[str, ...], excluded: tuple[str, ...]) -> list[str]:
+    return [login for login in approvers if login not in excluded]

@@ -1,0 +1,95 @@
+"""Serves the gateway on loopback: `python -m tutti.local.serve_gateway`.
+
+Prints `{"ready": "gateway"}` once it takes connections, and ends with code 0 on SIGTERM or SIGINT.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+
+import uvicorn
+from temporalio.client import Client
+
+from activities.channels import UnsubscribeLinks
+from gateway import create_app
+from ledger import Ledger, LedgerError
+from tutti.local._ports import LOOPBACK
+from tutti.settings import Settings, SettingsError, temporal_config
+from workflows import AccountClient, tutti_plugin
+
+_GRACE_SECONDS = 3
+
+
+class _Server(uvicorn.Server):
+    """Announces itself when it listens, and leaves signals to us: its own handling exits by the signal."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            sys.stdout.write(json.dumps({"ready": "gateway"}) + "\n")
+            sys.stdout.flush()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    def ask_to_exit(self) -> None:
+        if self.should_exit:
+            self.force_exit = True
+        self.should_exit = True
+
+
+async def serve_gateway(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        LedgerError: The ledger cannot be reached or its tables are not up to date.
+        SettingsError: A setting is missing or wrong.
+    """
+    links = UnsubscribeLinks(str(settings.public_url), settings.required_signing_key())
+    # Lazy: opt-outs must be recorded in the ledger even while the engine is away.
+    client = await Client.connect(**temporal_config(), lazy=True, plugins=[tutti_plugin()])
+    ledger = await Ledger.open(settings.ledger)
+    try:
+        await ledger.check()
+        app = create_app(ledger=ledger, accounts=AccountClient(client), links=links)
+        server = _Server(
+            uvicorn.Config(
+                app,
+                host=LOOPBACK,
+                port=settings.gateway_port,
+                access_log=False,  # paths hold unsubscribe tokens
+                log_level="warning",
+                timeout_graceful_shutdown=_GRACE_SECONDS,
+            )
+        )
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, server.ask_to_exit)
+        await server.serve()
+    finally:
+        await ledger.close()
+
+
+def main() -> int:
+    """Serve the gateway with the settings of the environment.
+
+    Returns:
+        Exit code: 0, or 1 after one line on stderr.
+    """
+    try:
+        asyncio.run(serve_gateway(Settings.load()))
+    except (LedgerError, SettingsError, ValueError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""Settings that every process reads from its environment.
+
+The connection to Temporal is not among them: it follows Temporal's own convention (`TEMPORAL_ADDRESS`,
+`TEMPORAL_NAMESPACE`, `TEMPORAL_API_KEY`, `TEMPORAL_TLS_*`, profiles), read by `temporalio.envconfig`, so
+that one environment serves Temporal's tools and these processes alike. Settings of a channel live with it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Self
+
+from pydantic import AnyHttpUrl, BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError as UnreadableSetting
+
+if TYPE_CHECKING:
+    from temporalio.envconfig import ClientConnectConfig  # slow to import, and most commands need no engine
+
+PREFIX = "TUTTI_"
+SHORTEST_SIGNING_KEY = 32
+"""Bytes: the output size of the hash behind the signatures; a shorter key would be their weakest part."""
+
+
+class SettingsError(Exception):
+    """A setting is wrong or missing; the message is one line that names the variable."""
+
+    code = "SETTINGS"
+
+
+def _absolute(value: object) -> object:
+    if isinstance(value, str):
+        if not value.strip():
+            msg = "is empty; give the path of a folder, or unset it"
+            raise ValueError(msg)
+        return Path(value).expanduser().absolute()
+    return value
+
+
+Folder = Annotated[Path, BeforeValidator(_absolute)]
+"""A folder's path: `~` stands for the user's home, relative paths count from the current folder."""
+
+
+class Settings(BaseSettings):
+    """What all processes of Tutti need to know about their surroundings.
+
+    Every field is read from the environment variable `TUTTI_<FIELD>`. Build it with `Settings.load()`, which
+    turns a wrong value into one line.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", validate_default=True)
+
+    home: Folder = Field(default_factory=lambda: Path(".tutti").absolute())
+    """TUTTI_HOME: the folder in which the local stack keeps everything. Default: `.tutti` here."""
+
+    policies: Folder = Field(default_factory=lambda: Path("policies").absolute())
+    """TUTTI_POLICIES: the folder of the policy set. Default: `policies` here."""
+
+    ledger_url: str = ""
+    """TUTTI_LEDGER_URL: SQLAlchemy URL of the ledger. Default: the SQLite file `ledger.db` in `home`."""
+
+    public_url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8321")
+    """TUTTI_PUBLIC_URL: where contacts reach the gateway; unsubscribe links start with it."""
+
+    gateway_port: int = Field(default=8321, ge=1, le=65535)
+    """TUTTI_GATEWAY_PORT: the loopback port on which the gateway of the local stack listens."""
+
+    signing_key: SecretStr | None = None
+    """TUTTI_SIGNING_KEY: signs unsubscribe links, at least 32 bytes. A new one voids links sent before."""
+
+    @field_validator("signing_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value().encode()) < SHORTEST_SIGNING_KEY:
+            msg = (
+                f"has {len(value.get_secret_value().encode())} bytes, fewer than {SHORTEST_SIGNING_KEY}; "
+                "make one with `openssl rand -hex 32`"
+            )
+            raise ValueError(msg)
+        return value
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the environment.
+
+        Returns:
+            The settings.
+
+        Raises:
+            SettingsError: A value is wrong. One line that names each wrong variable; never shows a secret.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            raise SettingsError("; ".join(_complaints(error))) from None
+        except UnreadableSetting as error:
+            raise SettingsError(" ".join(str(error).split())) from None
+
+    @property
+    def ledger(self) -> str:
+        """The ledger's SQLAlchemy URL, whether set or derived from `home`."""
+        return self.ledger_url or f"sqlite+aiosqlite:///{self.home / 'ledger.db'}"
+
+    def required_signing_key(self) -> SecretStr:
+        """Return the signing key for a process that cannot work without it.
+
+        Raises:
+            SettingsError: TUTTI_SIGNING_KEY is not set.
+        """
+        if self.signing_key is None:
+            raise SettingsError(
+                f"{PREFIX}SIGNING_KEY is not set, and unsubscribe links need it; "
+                "make one with `openssl rand -hex 32`"
+            )
+        return self.signing_key
+
+
+def temporal_config() -> ClientConnectConfig:
+    """Read how to reach Temporal, by Temporal's own convention.
+
+    Returns:
+        Arguments for `temporalio.client.Client.connect`; without any setting, `localhost:7233`.
+
+    Raises:
+        SettingsError: The profile or its file is wrong.
+    """
+    from temporalio.envconfig import ClientConfig
+
+    try:
+        config = ClientConfig.load_client_connect_config()
+    except (RuntimeError, ValueError, OSError) as error:
+        raise SettingsError(f"the TEMPORAL_* settings do not work: {' '.join(str(error).split())}") from None
+    config.setdefault("target_host", "localhost:7233")
+    return config
+
+
+def _complaints(error: ValidationError) -> list[str]:
+    lines = []
+    for problem in error.errors(include_url=False, include_context=False, include_input=False):
+        variable = PREFIX + "_".join(str(part) for part in problem["loc"]).upper()
+        lines.append(f"{variable}: {problem['msg'].removeprefix('Value error, ')}")
+    return lines
