@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]")
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(s|m|h|d)")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)
@@ -45,7 +46,7 @@ def _known_zone(value: str) -> str:
 
 
 def _one_line(value: str) -> str:
-    if any(ord(character) < 32 for character in value):  # noqa: PLR2004 - the C0 control range
+    if _CONTROL.search(value):
         msg = "must be one line without control characters"
         raise ValueError(msg)
     return value

@@ -160,7 +160,9 @@ def _apply_decision(turn: Turn, item: OpenProposal, decision: Decision) -> None:
                     "deferred without a moment; denied",
                 )
                 return
-            due_at = max(decision.until, turn.now + SHORTEST_DEFERRAL)
+            # Kept to the moment: proposals that wait for the same thing come due, and are judged, together.
+            late = decision.until <= turn.now
+            due_at = turn.now + SHORTEST_DEFERRAL if late else decision.until
             turn.put(item.model_copy(update={"status": ProposalStatus.DEFERRED, "due_at": due_at}))
             turn.tell(item, ProposalStatus.DEFERRED, decision.reason, message)
             turn.note(

@@ -124,7 +124,7 @@ def deliver(turn: Turn, event: Delivered) -> None:
             turn.put(item.model_copy(update={"status": ProposalStatus.DEFERRED, "due_at": due_at}))
             turn.tell(item, ProposalStatus.DEFERRED, ReasonCode.CHANNEL_DOWN, detail)
             turn.note(f"{touch.channel} could not deliver {touch.action}: {detail}")
-    _wake_those_who_waited(turn)
+    _wake_those_who_waited(turn, touch.touch_id)
 
 
 def forget_old(turn: Turn) -> None:
@@ -153,8 +153,13 @@ def _settle_touch(turn: Turn, active: ActiveTouch, receipt: Receipt, status: Tou
     )
 
 
-def _wake_those_who_waited(turn: Turn) -> None:
+def _wake_those_who_waited(turn: Turn, touch_id: str) -> None:
+    """Rule again at once on what waited for this touch; if it is released, on everything deferred."""
+    record = turn.state.touches[touch_id]
+    released, own = record.status is TouchStatus.RELEASED, record.proposal_id
     for item in tuple(turn.state.open.values()):
+        if item.status is not ProposalStatus.DEFERRED or item.proposal.proposal_id == own:
+            continue
         waited = item.decision is not None and item.decision.reason is ReasonCode.TOUCH_IN_FLIGHT
-        if item.status is ProposalStatus.DEFERRED and waited:
+        if released or waited:
             turn.put(item.model_copy(update={"due_at": turn.now}))

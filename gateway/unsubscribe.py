@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 import structlog
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse
 
 from activities.channels import UnsubscribeClaim, UnsubscribeLinks, UnsubscribeTokenError
@@ -61,7 +61,12 @@ def unsubscribe_routes(ledger: Ledger, accounts: AccountDoor, links: Unsubscribe
             return _unknown_link()
         return _page(200, _ASK)
 
-    @router.post("/unsubscribe/{token}", summary="Unsubscribe", responses={404: not_found, 503: unavailable})
+    @router.post(
+        "/unsubscribe/{token}",
+        dependencies=[Depends(_whole_body)],
+        summary="Unsubscribe",
+        responses={404: not_found, 503: unavailable},
+    )
     async def unsubscribe(token: str) -> HTMLResponse:
         """Record the objection of the person behind the link; repeating it changes nothing."""
         try:
@@ -85,6 +90,12 @@ def unsubscribe_routes(ledger: Ledger, accounts: AccountDoor, links: Unsubscribe
         return _page(200, _DONE)
 
     return router
+
+
+async def _whole_body(request: Request) -> None:
+    """Read the body before acting: a request that is refused as too long must have done nothing."""
+    async for _ in request.stream():
+        pass
 
 
 async def _tell(

@@ -230,11 +230,9 @@ def _clocks(world: _World, case: Case, caps: Sequence[Cap], touches: Sequence[To
 
 def _lifting_limits(world: _World, case: Case, touches: Sequence[TouchRecord]) -> Iterator[Limit]:
     for hold in world.request.holds:
+        origin = Origin(_HOLD.rule_id, _HOLD.family, f"{hold.placed_by} has put the account on hold.")
         ends = hold.expires_at or case.candidate.expires_at
-        if hold.expires_at is None or hold.expires_at > case.now:
-            message = f"{hold.placed_by} has put the account on hold."
-            origin = Origin(_HOLD.rule_id, _HOLD.family, message)
-            yield NotBefore(origin, ReasonCode.ACCOUNT_HOLD, ends, lifts=True)
+        yield NotBefore(origin, ReasonCode.ACCOUNT_HOLD, ends, lifts=True)
     if any(touch.status is TouchStatus.IN_FLIGHT for touch in touches):
         yield NotBefore(_IN_FLIGHT, ReasonCode.TOUCH_IN_FLIGHT, case.now + IN_FLIGHT_PAUSE, lifts=True)
 

@@ -57,7 +57,12 @@ class PolicyError(Exception):
 
     def __init__(self, problems: tuple[Problem, ...], texts: Mapping[str, str]) -> None:
         self.problems = problems
-        rendered = [problem.render(texts.get(problem.place.file, "")) for problem in problems]
+        rendered = [
+            problem.render(texts[problem.place.file])
+            if problem.place.file in texts
+            else f"{problem.place.file}: error: {problem.message}"  # no text, so no line to point at
+            for problem in problems
+        ]
         count = "1 mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
         super().__init__("\n\n".join([*rendered, f"The policy set has {count}; nothing of it is in force."]))
 

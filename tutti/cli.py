@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
+from rich.text import Text
+from typer.models import OptionInfo
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -39,13 +41,21 @@ PoliciesOption = Annotated[
     typer.Option("--policies", help="Folder of the policy set. Default: TUTTI_POLICIES, or ./policies."),
 ]
 _T = TypeVar("_T")
+
+
+def _port(what: str, default: int) -> OptionInfo:
+    option: OptionInfo = typer.Option(help=f"{what}. Default: {default}.", min=1, max=65535, metavar="PORT")
+    return option
+
+
 FAILED = 1
 UNUSABLE = 2
 
 
 def fail(message: object, code: int = FAILED) -> NoReturn:
     """End the command with one clear line."""
-    err.print(f"[bold red]error:[/] {str(message).rstrip()}", highlight=False, soft_wrap=True)
+    # As text: what a user or a source wrote may hold brackets, which are no markup.
+    err.print(Text.assemble(("error: ", "bold red"), str(message).rstrip()), highlight=False, soft_wrap=True)
     raise typer.Exit(code)
 
 
@@ -55,19 +65,28 @@ def up(  # noqa: PLR0913, PLR0917 - one parameter an option
         Path | None, typer.Option(help="Folder for all data. Default: TUTTI_HOME, or ./.tutti.")
     ] = None,
     policies: PoliciesOption = None,
-    temporal_port: Annotated[int | None, typer.Option(help="Default 7233.")] = None,
-    ui_port: Annotated[int | None, typer.Option(help="Default 8233.")] = None,
-    gateway_port: Annotated[int | None, typer.Option(help="Default 8321.")] = None,
-    mail_port: Annotated[int | None, typer.Option(help="Default 2525.")] = None,
-    webhook_port: Annotated[int | None, typer.Option(help="Default 8322.")] = None,
+    temporal_port: Annotated[int | None, _port("Port of the Temporal server", 7233)] = None,
+    ui_port: Annotated[int | None, _port("Port of the Temporal UI", 8233)] = None,
+    gateway_port: Annotated[int | None, _port("Port of the gateway", 8321)] = None,
+    mail_port: Annotated[int | None, _port("Port of the mail sink", 2525)] = None,
+    webhook_port: Annotated[int | None, _port("Port of the webhook sink", 8322)] = None,
     *,
-    free_ports: Annotated[bool, typer.Option("--free-ports", help="Take any free ports.")] = False,
+    free_ports: Annotated[
+        bool, typer.Option("--free-ports", help="Take free ports instead of the default ones.")
+    ] = False,
 ) -> None:
-    """Start everything in this terminal: engine, ledger, workers, gateway, mail sink. Ctrl-C stops it."""
-    from tutti.local import LocalStack, Ports, StackError, serve
+    """Start everything on this machine: engine, ledger, workers, gateway, mail sink.
+
+    Runs in this terminal until Ctrl-C, and carries on where it was when started again.
+    """
+    from functools import partial
+
+    from tutti.local import LocalStack, Ports, StackError, serve, standard_children
     from tutti.up import StartList, show_addresses
 
     settings = _settings()
+    # Before anything starts: a mistake in the policies is told in their words, not in a worker's log.
+    policy_set = _load_policies(policies)
     wanted = {
         "temporal": temporal_port,
         "ui": ui_port,
@@ -76,18 +95,19 @@ def up(  # noqa: PLR0913, PLR0917 - one parameter an option
         "webhook": webhook_port,
     }
     chosen = {name: port for name, port in wanted.items() if port is not None}
-    base = Ports.free() if free_ports else Ports()
     progress = StartList(out)
-    stack = LocalStack(
-        home or settings.home,
-        ports=base.model_copy(update=chosen),
-        policies=_policies_folder(policies),
-        on_event=progress.on_event,
-    )
     try:
+        base = Ports.free() if free_ports else Ports()
+        stack = LocalStack(
+            home or settings.home,
+            ports=Ports.model_validate(base.model_dump() | chosen),
+            policies=_policies_folder(policies),
+            children=partial(standard_children, channels=tuple(sorted(policy_set.channels))),
+            on_event=progress.on_event,
+        )
         asyncio.run(serve(stack, on_ready=lambda ready: show_addresses(out, ready)))
     except StackError as error:
-        fail(error)
+        fail("\n  ".join((str(error), *error.log_tail)))
 
 
 @app.command()
@@ -95,10 +115,15 @@ def demo(
     *,
     keep: Annotated[
         bool | None,
-        typer.Option("--keep/--no-keep", help="Stay up afterwards to look around. Default: on a terminal."),
+        typer.Option(
+            "--keep/--no-keep", help="Stay up afterwards to look around. Default: stay if on a terminal."
+        ),
     ] = None,
 ) -> None:
-    """Play the story of one account, four systems and one governed touch, on the real engine."""
+    """See it work: one account, four systems, one governed touch, on the real engine.
+
+    Takes about 15 seconds. Everything stays on this machine, in ./.tutti/demo.
+    """
     from tutti.demo import DemoError, run_demo
 
     stay = out.is_terminal if keep is None else keep
@@ -119,13 +144,13 @@ def simulate(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print every fact as one JSON line.")] = False,
 ) -> None:
-    """Play a scenario against a virtual clock: no engine, no waiting, nothing is sent."""
+    """Play a scenario under a policy set, in virtual time: no engine, no waiting, nothing is sent."""
     from tutti.simulator import ScenarioError
     from tutti.simulator import simulate as run
     from tutti.story import simulated
 
-    policy_set = _load_policies(policies)
     script = _load_scenario(scenario)
+    policy_set = _load_policies(policies)
     try:
         result = run(script, policy_set)
     except ScenarioError as error:
@@ -140,9 +165,9 @@ def simulate(
 @app.command()
 def why(
     account: Annotated[str, typer.Argument(help="The account's id, e.g. northwind.")],
-    proposal: Annotated[str | None, typer.Argument(help="One proposal; all if left out.")] = None,
+    proposal: Annotated[str | None, typer.Argument(help="The proposal's id. Default: all of them.")] = None,
 ) -> None:
-    """Explain decisions: every rule that fired, with file and line."""
+    """Explain an account's decisions: every rule that fired, with file and line."""
     from tutti.explaining import explain
 
     _run(explain(out, _settings(), account, proposal))
@@ -162,14 +187,22 @@ def status(
 
 @policy_app.command("check")
 def policy_check(
-    directory: Annotated[Path | None, typer.Argument(help="Folder of the policy set.")] = None,
+    directory: Annotated[
+        Path | None,
+        typer.Argument(help="Folder of the policy set. Default: TUTTI_POLICIES, or ./policies."),
+    ] = None,
 ) -> None:
-    """Check a policy set: all errors at once, with file, line and caret."""
+    """Check a policy set: all its mistakes at once, with file, line and caret."""
     folder = _policies_folder(directory)
     policy_set = _load_policies(folder)
     out.print(
-        f"[green]ok[/] {folder}: {len(policy_set.files)} files, policy set [bold]{policy_set.digest[:12]}[/]",
+        Text.assemble(
+            ("ok ", "green"),
+            f"{folder}: {len(policy_set.files)} files, policy set ",
+            (policy_set.digest[:12], "bold"),
+        ),
         highlight=False,
+        soft_wrap=True,
     )
 
 
@@ -178,7 +211,9 @@ def import_hubspot(
     directory: Annotated[Path, typer.Argument(help="Folder with the export's CSV tables.")],
     policies: PoliciesOption = None,
     *,
-    verbose: Annotated[bool, typer.Option(help="List every table, also those without use.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="List every table and every malformed row.")
+    ] = False,
 ) -> None:
     """Import a HubSpot export: companies, contacts, their history, and what was sent to them."""
     from tutti.importing import run_import
@@ -190,7 +225,10 @@ def import_hubspot(
 
 @ledger_app.command("rebuild")
 def ledger_rebuild() -> None:
-    """Write the ledger again from the engine's histories, as far back as the engine keeps them."""
+    """Write the ledger again from the engine's histories, as far back as the engine keeps them.
+
+    Run it after the ledger was lost or restored from an older backup. Rows that are there stay.
+    """
     from tutti.rebuilding import rebuild
 
     _run(rebuild(out, _settings()))
@@ -204,12 +242,16 @@ def main() -> None:
 def _run(work: Coroutine[Any, Any, _T]) -> _T:
     from governance import PolicyError
     from ledger import LedgerError
+    from tutti.settings import SettingsError, temporal_config
     from workflows import AccountError
 
     try:
+        temporal_config()  # a wrong TEMPORAL_* setting is told before anything tries to connect with it
         return asyncio.run(work)
-    except (AccountError, LedgerError, PolicyError) as error:
+    except (AccountError, LedgerError, PolicyError, SettingsError) as error:
         fail(error)
+    finally:
+        work.close()
 
 
 def _settings() -> Settings:
@@ -228,8 +270,11 @@ def _policies_folder(given: Path | None) -> Path:
 def _load_policies(given: Path | None) -> PolicySet:
     from governance import PolicyError, load_policy_set
 
+    folder = _policies_folder(given)
+    if not folder.is_dir():
+        fail(f"{folder}: no such folder of policies; name one with --policies or TUTTI_POLICIES")
     try:
-        return load_policy_set(_policies_folder(given))
+        return load_policy_set(folder)
     except PolicyError as error:
         err.print(str(error), highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(FAILED) from None
@@ -247,4 +292,4 @@ def _load_scenario(path: Path) -> Scenario:
             err.print(problem.render(text), highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(FAILED) from None
     except OSError as error:
-        fail(f"{path}: {error.strerror or error}", UNUSABLE)
+        fail(f"{path}: {error.strerror or error}; name a scenario file", UNUSABLE)

@@ -6,6 +6,7 @@ import asyncio
 import email
 import email.policy
 import os
+import re
 import shutil
 import signal
 import time
@@ -28,7 +29,9 @@ from tutti import story
 from tutti.importing import run_import
 from tutti.live import LivePlayer, Played
 from tutti.local import LocalStack, Ports, StackError, StackFolder
+from tutti.render import command, counted, entries, plain, shown_path
 from tutti.scenario import Scenario, load_scenario
+from tutti.simulator import ScenarioError
 from tutti.up import StartList
 from workflows import AccountClient, AccountError, connect
 
@@ -36,6 +39,7 @@ ROOT = Path(tutti.__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
 HOME = Path(".tutti") / "demo"
 PATIENCE_SECONDS = 30.0
+_LINK = re.compile(r"(/unsubscribe/\S{16})\S+")
 _T = TypeVar("_T")
 
 
@@ -68,12 +72,16 @@ async def run_demo(console: Console, *, stay: bool, home: Path = HOME) -> int:
             await Demo(console, stack, accounts, policies, scenario, began).tell()
             console.print(story.heading(7, "The same for a whole CRM: import a HubSpot export"))
             code = await run_import(console, console, EXAMPLES / "hubspot", policies, accounts=accounts)
-            _show_links(console, stack, scenario)
-            if stay:
+            _show_links(console, stack, scenario, stay=stay)
+            if not stay:
+                console.print()
+            else:
                 console.print("\nThe stack stays up for you to look around. Ctrl-C ends it.")
                 await _until_stopped(stack)
             return code
-    except (PolicyError, StackError, AccountError) as error:
+    except StackError as error:
+        raise DemoError("\n".join((str(error), *error.log_tail))) from error
+    except (PolicyError, ScenarioError, AccountError) as error:
         raise DemoError(str(error)) from error
 
 
@@ -122,12 +130,13 @@ class Demo:
         scenario, say = self._scenario, self._console.print
         surge = next(step.observe for step in scenario.steps if step.observe is not None)
         say(story.heading(1, f"An intent surge at {scenario.account.name}"))
-        say(f"  {surge.summary}. The buying group:\n")
+        say(story.aside(f"{surge.summary}. The buying group:\n"))
         say(story.buying_group(scenario))
         say(story.heading(2, "Four systems see it, and each reads it differently"))
         say(story.readings(self._wanted))
         say(story.heading(3, "Within a second each proposes its own next best action"))
         say(story.wishes(self._wanted, self._people))
+        say()
         say(story.without_coordination(self._wanted, self._people, self._when))
 
     async def _tell_rulings(self, views: list[ProposalView]) -> None:
@@ -140,30 +149,33 @@ class Demo:
         say(story.rulings(views, self._people))
         message = await self._first_message()
         after = time.monotonic() - self._began
+        say()
         say(self._letter(message))
-        say(f"  one real e-mail over SMTP, {after:.1f} s after the command", style="green", highlight=False)
+        say(story.aside(f"one real e-mail over SMTP, {after:.1f} s after the command", "green"))
         pending = next(iter(status.approvals), None)
         if pending is not None:
             say(story.heading(5, "One exception waits for a person"))
-            say(f"  {pending.route.group} is asked: {pending.message}", highlight=False)
-            say(f"  may answer: {', '.join(_eligible(pending.route.approvers, pending.route.excluded))}"
-                f"  (not {', '.join(pending.route.excluded)}: owns the agent that proposed it)",
-                highlight=False)  # fmt: skip
-            say(f"  bound to the exact action by digest {pending.digest[:16]}…; without an answer in time: "
-                f"{pending.route.on_expiry.value}", highlight=False)  # fmt: skip
+            route = pending.route
+            eligible = ", ".join(login for login in route.approvers if login not in route.excluded)
+            barred = ", ".join(route.excluded)
+            say(story.aside(f"{route.group} is asked: {pending.message}"))
+            say(story.aside(f"may answer: {eligible} (not {barred}: owns the agent that proposed it)"))
+            say(story.aside(f"bound to the exact action by digest {pending.digest[:16]}…"))
+            say(story.aside(f"without an answer in time: {route.on_expiry.value}, never sent"))
 
     async def _tell_answer(self, played: Played) -> None:
         say, result, given = self._console.print, played.result, played.step.answer
         if result is None or given is None or not result.accepted:
             raise DemoError(f"the answer was not accepted: {result.message if result else 'no result'}")
-        say(f"  [bold]{given.approver}[/] answers: {given.answer.value}. “{given.comment}”", highlight=False)
+        say()
+        say(story.aside(f"{given.approver} answers: {given.answer.value}. “{given.comment}”", "bold"))
         status = await self._until(
             lambda s: all(v.due_at is None or (v.decision and v.decision.verdict.value == "defer")
                           for v in s.proposals if v.proposal.proposal_id == given.proposal)
             and not s.approvals,
             "the ruling after the approval",
         )  # fmt: skip
-        say("  An approval sends nothing by itself. The proposal is ruled again, and now it stands:\n")
+        say(story.aside("An approval sends nothing by itself. The proposal is ruled again, and now:\n"))
         say(story.standings(status, self._people))
 
     async def _tell_reply(self, played: Played) -> None:
@@ -178,16 +190,24 @@ class Demo:
         took = time.monotonic() - before
         name = self._people[reply.contact_id].name if reply.contact_id else "somebody"
         say(story.heading(6, f"{name} replies: “{reply.summary}”"))
-        say(f"  Everything still scheduled is dropped at once ({took * 1000:.0f} ms):\n", highlight=False)
+        say(story.aside(f"Everything still scheduled is dropped at once ({took * 1000:.0f} ms):\n"))
         say(story.standings(status, self._people))
         sent = sum(v.status is ProposalStatus.SENT for v in status.proposals)
-        text = Text.assemble(
-            ("without coordination  ", "dim"),
-            (f"{len(self._wanted)} touches in {max(self._when):.1f} s", "bold red"),
-            ("     with Tutti  ", "dim"),
-            (f"{sent} touch, a reply, and {len(self._wanted) - sent} decisions explained", "bold green"),
+        table = entries()
+        table.add_row(
+            Text("without coordination", style="dim"),
+            Text(f"{len(self._wanted)} touches in {max(self._when):.1f} s", style="bold red"),
         )
-        say(Panel(text, border_style="green"))
+        table.add_row(
+            Text("with Tutti", style="dim"),
+            Text(
+                f"{counted(sent, 'touch', 'touches')}, a reply, "
+                f"and {len(self._wanted) - sent} decisions explained",
+                style="bold green",
+            ),
+        )
+        say()
+        say(Panel(table, border_style="green"))
 
     # Looking at what happened --------------------------------------------------------------------------
 
@@ -210,8 +230,9 @@ class Demo:
         text = str(body.get_content()).strip() if body else ""
         headers = ("From", "To", "Subject", "List-Unsubscribe-Post")
         head = "\n".join(f"{name}: {message[name]}" for name in headers if message[name])
-        return Panel(Text(f"{head}\n\n{text}"), title="what arrived in the mail sink", title_align="left",
-                     border_style="green", width=100)  # fmt: skip
+        shown = _LINK.sub(r"\1…", plain(f"{head}\n\n{text}"))
+        return Panel(Text(shown), title="what arrived in the mail sink", title_align="left",
+                     border_style="green", width=min(100, self._console.width))  # fmt: skip
 
 
 @asynccontextmanager
@@ -238,6 +259,11 @@ async def _wait_for(look: Callable[[], Awaitable[_T | None]], what: str) -> _T:
 
 
 async def _until_stopped(stack: LocalStack) -> None:
+    """Wait for Ctrl-C.
+
+    Raises:
+        StackError: the stack cannot go on.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -245,10 +271,12 @@ async def _until_stopped(stack: LocalStack) -> None:
     waiting = asyncio.create_task(stop.wait())
     living = asyncio.create_task(stack.wait())
     await asyncio.wait({waiting, living}, return_when=asyncio.FIRST_COMPLETED)
-    for task in (waiting, living):
-        task.cancel()
+    waiting.cancel()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.remove_signal_handler(number)
+    if living.done():
+        await living
+    living.cancel()
 
 
 def _start_fresh(home: Path) -> None:
@@ -260,29 +288,31 @@ def _start_fresh(home: Path) -> None:
         shutil.rmtree(home)
 
 
-def _show_links(console: Console, stack: LocalStack, scenario: Scenario) -> None:
+def _show_links(console: Console, stack: LocalStack, scenario: Scenario, *, stay: bool) -> None:
     account_id = scenario.account.account_id
-    workflow = f"{stack.addresses.ui}/namespaces/default/workflows/{quote(f'account/{account_id}', safe='')}"
+    ours, usual = stack.ports.model_dump(), Ports().model_dump()
+    ports = "".join(f" --{name}-port {port}" for name, port in ours.items() if port != usual[name])
+    again = (
+        f"{command()} up --home {shown_path(stack.paths.home)} "
+        f"--policies {shown_path(EXAMPLES / 'demo' / 'policies')}{ports}"
+    )
+    prefix = f"TEMPORAL_ADDRESS={stack.addresses.temporal} " if ours["temporal"] != usual["temporal"] else ""
+    workflows = f"{stack.addresses.ui}/namespaces/default/workflows"
+    account = f"{workflows}/{quote(f'account/{account_id}', safe='')}"
+    links = (
+        ("this account in the Temporal UI", account),
+        ("all accounts", workflows),
+        ("every rule that fired", f"{prefix}{command()} why {account_id}"),
+        ("where the account stands", f"{prefix}{command()} status {account_id}"),
+    )
+    restart = ("start this stack again", again)
     console.print(story.heading(8, "See for yourself"))
-    console.print(f"  this account in the Temporal UI  {workflow}", highlight=False, soft_wrap=True)
-    console.print(
-        f"  all accounts                     {stack.addresses.ui}/namespaces/default/workflows",
-        highlight=False,
-        soft_wrap=True,
-    )
-    prefix = "" if stack.ports == Ports() else f"TEMPORAL_ADDRESS={stack.addresses.temporal} "
-    console.print(f"  every rule that fired            {prefix}tutti why {account_id}", highlight=False)
-    console.print(
-        f"  start this stack again           tutti up --home {stack.paths.home} "
-        "--policies examples/demo/policies",
-        highlight=False,
-        soft_wrap=True,
-    )
+    # One line each, whatever the width: these are for copying.
+    for what, where in (*links, restart) if stay else (restart, *links):
+        console.print(
+            Text.assemble((f"  {what:<32}", "dim"), where), highlight=False, soft_wrap=True, no_wrap=True
+        )
 
 
 def _read_message(file: Path) -> EmailMessage:
     return email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
-
-
-def _eligible(approvers: tuple[str, ...], excluded: tuple[str, ...]) -> list[str]:
-    return [login for login in approvers if login not in excluded]

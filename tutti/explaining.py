@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-from rich.markdown import Markdown
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
-from domain import AccountStatus, ProposalView, ReasonCode
+from domain import AccountStatus, ProposalView
 from ledger import Ledger
-from tutti.render import STATUS_STYLE, clock, decided, explained
+from tutti.render import (
+    STATUS_STYLE,
+    VERDICT_STYLE,
+    clock,
+    counted,
+    decided,
+    entries,
+    explained,
+    plain,
+    words,
+)
 from tutti.settings import Settings
-from workflows import AccountClient, AccountError, EngineUnavailableError, connect
+from workflows import AccountClient, AccountError, connect
 
 
 class NothingKnownError(AccountError):
@@ -32,12 +40,14 @@ async def explain(console: Console, settings: Settings, account_id: str, proposa
         console.print()
     if views:
         return
-    if await _explain_from_ledger(console, settings, account_id, proposal_id):
+    if await _explain_from_ledger(console, settings, account_id, proposal_id, trouble):
         return
     if trouble is not None:
         raise trouble
-    what = f"proposal {proposal_id!r}" if proposal_id else "any proposal"
-    msg = f"neither account {account_id!r} nor the ledger knows {what}"
+    if proposal_id is None:
+        console.print(f"nobody has proposed anything for account {account_id!r} yet", markup=False)
+        return
+    msg = f"neither account {account_id!r} nor the ledger knows proposal {proposal_id!r}"
     raise NothingKnownError(msg)
 
 
@@ -52,11 +62,12 @@ async def show_status(console: Console, account_id: str, *, as_json: bool) -> No
     if as_json:
         console.print_json(status.model_dump_json())
         return
+    story = await accounts.timeline(account_id)
     console.print(_summary(status))
     if status.proposals:
         console.print(_proposals(status))
-    for line in await accounts.timeline(account_id):
-        console.print(f"  {line}", style="dim", highlight=False, markup=False)
+    if story:
+        console.print(_story(story))
 
 
 async def _ask_account(
@@ -65,14 +76,16 @@ async def _ask_account(
     try:
         accounts = AccountClient(await connect())
         return await accounts.why(account_id, proposal_id), None
-    except EngineUnavailableError as error:
-        return [], error
     except AccountError as error:
         return [], error
 
 
 async def _explain_from_ledger(
-    console: Console, settings: Settings, account_id: str, proposal_id: str | None
+    console: Console,
+    settings: Settings,
+    account_id: str,
+    proposal_id: str | None,
+    trouble: AccountError | None,
 ) -> bool:
     if not (settings.home / "ledger.db").exists() and not settings.ledger_url:
         return False
@@ -82,54 +95,85 @@ async def _explain_from_ledger(
     finally:
         await ledger.close()
     if decisions:
-        console.print("[dim]from the ledger; the account itself no longer holds it[/]\n")
+        why = str(trouble) if trouble is not None else "the account itself no longer holds it"
+        console.print(Text(f"from the ledger: {plain(why)}\n", style="dim"))
     for decision in decisions:
         console.print(
             Text.assemble(
-                (decision.proposal_id, "bold"), f"  {decision.verdict.value} ({decision.reason.value})"
+                (decision.proposal_id, "bold"),
+                "  ",
+                (words(decision.verdict.value), VERDICT_STYLE[decision.verdict]),
+                f" ({decision.reason.value})",
             )
         )
         console.print(Padding(decided(decision), (0, 0, 1, 2)), highlight=False)
     return bool(decisions)
 
 
-def _summary(status: AccountStatus) -> Markdown:
+def _summary(status: AccountStatus) -> RenderableType:
     name = status.account.name if status.account else "no profile yet"
-    lines = [f"## {status.account_id}: {name}", ""]
+    lines = entries()
+
+    def say(what: str, text: str, style: str = "dim") -> None:
+        lines.add_row(Text(what, style=style), Text(plain(text)))
+
     if status.assessment is not None:
         assessment = status.assessment
-        lines.append(
-            f"- stage **{assessment.stage.value}**, urgency {assessment.urgency:.2f}, "
-            f"disagreement {assessment.disagreement:.2f} among {assessment.systems} systems"
+        say(
+            "stage",
+            f"{assessment.stage.value}, urgency {assessment.urgency:.2f}, "
+            f"disagreement {assessment.disagreement:.2f} among {counted(assessment.systems, 'system')}",
         )
-    lines.append(
-        f"- {status.signals_absorbed} signals, {status.contacts} contacts, {len(status.touches)} touches, "
-        f"{status.refusals} refused messages, {status.unsent_facts} facts on their way to the ledger"
+    say(
+        "known",
+        f"{counted(status.contacts, 'contact')}, {counted(status.signals_absorbed, 'signal')}, "
+        f"{counted(len(status.touches), 'touch', 'touches')}",
     )
-    lines += [f"- **on hold** by {hold.placed_by}: {hold.reason}" for hold in status.holds]
-    lines += [
-        f"- **asks {approval.route.group}** until {clock(approval.route.expires_at)}: {approval.message} "
-        f"(`{approval.approval_id}`)"
-        for approval in status.approvals
-    ]
-    lines += [f"- **in doubt** `{item.touch.touch_id}`: {item.detail}" for item in status.in_doubt]
-    if status.next_touch_at:
-        lines.append(f"- next ruling {clock(status.next_touch_at)}")
-    return Markdown("\n".join(lines))
-
-
-def _proposals(status: AccountStatus) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("proposal", "who", "what", "stands", "because", "again at"):
-        table.add_column(column, overflow="fold")
-    for view in status.proposals:
-        reason = view.reason.value if view.reason and view.reason is not ReasonCode.ALLOWED else ""
-        table.add_row(
-            view.proposal.proposal_id,
-            view.proposal.actor,
-            f"{view.proposal.action} over {view.proposal.channel}",
-            Text(view.status.value, style=STATUS_STYLE[view.status]),
-            reason,
-            clock(view.due_at),
+    if status.refusals:
+        say("refused", counted(status.refusals, "message"), "yellow")
+    if status.unsent_facts:
+        say("on its way", f"{counted(status.unsent_facts, 'fact')} to the ledger")
+    for hold in status.holds:
+        until = f" until {clock(hold.expires_at)}" if hold.expires_at else ""
+        say("on hold", f"by {hold.placed_by}{until}: {hold.reason}", "bold yellow")
+    for approval in status.approvals:
+        say(
+            "asks",
+            f"{approval.route.group} until {clock(approval.route.expires_at)} ({approval.approval_id}): "
+            f"{approval.message}",
+            "bold magenta",
         )
-    return table
+    for item in status.in_doubt:
+        say("in doubt", f"{item.touch.touch_id}: {item.detail}", "bold red")
+    if status.next_touch_at:
+        say("next", f"ruling at {clock(status.next_touch_at)}")
+    return Group(Text.assemble((status.account_id, "bold"), f"  {plain(name)}"), Padding(lines, (0, 0, 0, 2)))
+
+
+def _proposals(status: AccountStatus) -> RenderableType:
+    table = entries()
+    for view in status.proposals:
+        proposal = view.proposal
+        whom = f" to {proposal.contact_id}" if proposal.contact_id else ""
+        lines: list[RenderableType] = [
+            Text(f"{proposal.actor}: {proposal.action} over {proposal.channel}{whom}")
+        ]
+        if view.message:
+            lines.append(Text(plain(view.message)))
+        again = f"  again at {clock(view.due_at)}" if view.due_at else ""
+        lines.append(
+            Text(
+                f"{view.reason.value if view.reason else 'not ruled on yet'}{again}  {proposal.proposal_id}",
+                "dim",
+            )
+        )
+        table.add_row(Text(words(view.status.value), style=STATUS_STYLE[view.status]), Group(*lines))
+    return Group(Text("\nProposals", style="bold"), Padding(table, (0, 0, 0, 2)))
+
+
+def _story(timeline: list[str]) -> RenderableType:
+    table = entries()
+    for line in timeline:
+        moment, _, text = line.partition("Z ")
+        table.add_row(Text(f"{moment}Z", style="dim"), Text(plain(text)))
+    return Group(Text("\nWhat happened", style="bold"), Padding(table, (0, 0, 0, 2)))

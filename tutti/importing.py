@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from gateway.imports import ImportReport, UnusableExportError, import_hubspot, render_report
 from governance import PolicySet, interpret
@@ -33,14 +35,21 @@ async def run_import(  # noqa: PLR0913 - two consoles, a source, a target, and h
     Raises:
         EngineUnavailableError: Temporal does not answer; what was sent before stays, so import again.
     """
+    # Before the engine is asked: a wrong path is the commonest mistake, and no server is needed to see it.
+    if not await asyncio.to_thread(directory.is_dir):
+        return _unusable(errors, f"{directory}: no such folder; name the folder with the exported CSV files")
     accounts = accounts or AccountClient(await connect(), decision_window=policies.decision_window)
     try:
         report = await _with_progress(console, directory, policies, accounts)
     except UnusableExportError as error:
-        errors.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
-        return UNUSABLE
+        return _unusable(errors, str(error))
     console.print(render_report(report, verbose=verbose))
     return report.exit_code
+
+
+def _unusable(errors: Console, why: str) -> int:
+    errors.print(Text.assemble(("error: ", "bold red"), why), highlight=False, soft_wrap=True)
+    return UNUSABLE
 
 
 async def _with_progress(

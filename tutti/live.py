@@ -7,10 +7,13 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import NamedTuple
 
-from domain import AnswerResult, ApprovalAnswer, Outcome, ProposalView
+from domain import AnswerResult, Approval, ApprovalAnswer, Outcome, ProposalView
 from tutti.scenario import CameBack, GivenAnswer, Scenario, ScenarioStep
 from tutti.simulator import ScenarioError
 from workflows import AccountClient
+
+PATIENCE_SECONDS = 20.0
+"""How long a person of the script waits to be asked."""
 
 
 class Played(NamedTuple):
@@ -78,11 +81,7 @@ class LivePlayer:
             yield await done
 
     async def _answer(self, given: GivenAnswer) -> ApprovalAnswer:
-        status = await self._accounts.status(self.account_id)
-        pending = next((a for a in status.approvals if a.proposal_id == given.proposal), None)
-        if pending is None:
-            msg = f"{given.approver} answers about {given.proposal}, but nobody was asked"
-            raise ScenarioError(msg)
+        pending = await self._asked(given)
         return ApprovalAnswer(
             answer_id=f"{given.proposal}-{given.approver}",
             approval_id=pending.approval_id,
@@ -91,6 +90,21 @@ class LivePlayer:
             digest=pending.digest,
             comment=given.comment,
         )
+
+    async def _asked(self, given: GivenAnswer) -> Approval:
+        """Wait until somebody is asked: on a slow machine that may be later than the script thinks."""
+        deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+        while True:
+            status = await self._accounts.status(self.account_id)
+            pending = next((a for a in status.approvals if a.proposal_id == given.proposal), None)
+            if pending is not None:
+                return pending
+            view = next((v for v in status.proposals if v.proposal.proposal_id == given.proposal), None)
+            over = view is None or view.status.final
+            if over or asyncio.get_running_loop().time() > deadline:
+                msg = f"{given.approver} answers about {given.proposal}, but nobody was asked"
+                raise ScenarioError(msg)
+            await asyncio.sleep(0.05)
 
     async def _outcome(self, came_back: CameBack, moment: datetime) -> Outcome:
         status = await self._accounts.status(self.account_id)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from domain import (
     Account,
@@ -162,6 +163,12 @@ class ScenarioStep(Frozen):
             raise ValueError(msg)
         return self
 
+    @property
+    def about(self) -> str | None:
+        """The proposal of an earlier step that this one is about, if any."""
+        later = self.answer or self.outcome
+        return later.proposal if later else None
+
 
 class Scenario(Frozen):
     """One account and what happens to it."""
@@ -178,13 +185,21 @@ class Scenario(Frozen):
     receipts: dict[Identifier, tuple[ReceiptStatus, ...]] = {}
     """What the channel says to each attempt of a proposal, in order; `accepted` where nothing is said."""
 
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        for earlier, later in zip(self.steps, self.steps[1:], strict=False):
+    @field_validator("steps")
+    @classmethod
+    def _tell_one_story(cls, steps: tuple[ScenarioStep, ...]) -> tuple[ScenarioStep, ...]:
+        for earlier, later in pairwise(steps):
             if later.at < earlier.at:
                 msg = f"steps must be in order of time: {later.at} comes after {earlier.at}"
                 raise ValueError(msg)
-        return self
+        proposed: set[str] = set()
+        for step in steps:
+            if step.propose is not None:
+                proposed.add(step.propose.proposal_id)
+            elif (about := step.about) is not None and about not in proposed:
+                msg = f"the step at {step.at} is about {about}, which no step before it proposes"
+                raise ValueError(msg)
+        return steps
 
     @property
     def profile(self) -> tuple[Observation, ...]:

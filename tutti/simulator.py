@@ -1,6 +1,7 @@
 """The simulator: the account's state machine and governance under a virtual clock, with no engine.
 
-It is the second shell around the same core. Channels answer at once; the suppression store is a set.
+It is the second shell around the same core. Governance and the ledger answer at once, channels after a
+moment; the suppression store is a set.
 """
 
 from __future__ import annotations
@@ -8,13 +9,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from domain import (
     AccountState,
     Answered,
+    Approval,
     ApprovalAnswer,
-    ApprovalStatus,
     Consult,
     Decision,
     DecisionFact,
@@ -38,6 +40,7 @@ from domain import (
     SuppressionFact,
     Touch,
     TouchFact,
+    TouchRecord,
     TouchStatus,
     advance,
     next_due,
@@ -46,12 +49,23 @@ from domain import (
 from governance import PolicySet, rule
 from tutti.scenario import CameBack, GivenAnswer, Scenario, ScenarioStep
 
+_NOT_ASKED = "{} answers about {}, but nobody was asked"
+_NO_TOUCH = "an outcome of {} cannot come back: it led to no touch"
+CHANNEL_TAKES = timedelta(milliseconds=250)
+"""How long a channel works on a touch: as in reality, a touch is made a little after it was allowed."""
 STUCK = 10_000
 """Turns without time passing: more than any scenario needs, so something runs in a circle."""
 
 
 class ScenarioError(Exception):
     """A step that makes no sense at its time; the text says which and why."""
+
+
+class Note(NamedTuple):
+    """Something the script expected and that did not happen under this policy set."""
+
+    at: datetime
+    text: str
 
 
 @dataclass(frozen=True)
@@ -61,6 +75,8 @@ class Simulation:
     state: AccountState
     facts: tuple[LedgerFact, ...]
     """Everything the ledger would have been told, in order."""
+    notes: tuple[Note, ...] = ()
+    """Answers that nobody was asked for, and outcomes of touches that were never made."""
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
@@ -87,7 +103,10 @@ class Simulator:
     receipts: dict[str, tuple[ReceiptStatus, ...]] = field(default_factory=dict)
     state: AccountState = field(init=False)
     facts: list[LedgerFact] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    _expected: list[tuple[datetime, GivenAnswer]] = field(default_factory=list)
     _blocked: set[str] = field(default_factory=set)
+    _receipt_at: tuple[datetime, Receipt] | None = None
     _attempts: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     def __post_init__(self) -> None:
@@ -102,28 +121,67 @@ class Simulator:
         waiting: list[Event] = list(events)
         for _ in range(STUCK):
             step = advance(self.state, waiting, self.now)
-            waiting = self._carry_out(step)
+            waiting = self._carry_out(step) or self._answers_now()
             if not waiting:
                 return
         msg = f"the account did not come to rest at {self.now.isoformat()}"
         raise ScenarioError(msg)
 
+    def play(self, step: ScenarioStep, moment: datetime) -> None:
+        """Let one step of a script happen now.
+
+        Another policy set may ask later, or not at all. So an answer waits until somebody is asked, and what
+        cannot happen any more is noted.
+        """
+        if step.answer is not None:
+            self._expected.append((moment, step.answer))
+            self.send(())
+        elif step.outcome is not None and _touch_of(step.outcome, self.state) is None:
+            self.notes.append(Note(moment, _NO_TOUCH.format(step.outcome.proposal)))
+        else:
+            self.send([event_of(step, moment, self.state)])
+
     def run_to(self, moment: datetime) -> None:
         """Let time pass: everything that becomes due on the way happens at its moment."""
-        while (due := next_due(self.state)) is not None and due.at <= moment:
-            self.now = max(self.now, due.at)
-            self.send(())
+        while (at := self._next()) is not None and at <= moment:
+            self.now = max(self.now, at)
+            events: list[Event] = []
+            if self._receipt_at is not None and self._receipt_at[0] <= self.now:
+                events.append(Delivered(receipt=self._receipt_at[1]))
+                self._receipt_at = None
+            self.send(events)
         self.now = max(self.now, moment)
 
     def result(self) -> Simulation:
         """Return what happened, including the facts that were still waiting for the ledger."""
-        return Simulation(self.state, (*self.facts, *self.state.outbox))
+        unasked = [
+            Note(moment, _NOT_ASKED.format(given.approver, given.proposal))
+            for moment, given in self._expected
+        ]
+        notes = sorted((*self.notes, *unasked))
+        return Simulation(self.state, (*self.facts, *self.state.outbox), tuple(notes))
+
+    def _answers_now(self) -> list[Event]:
+        """Return the answer of a person who has been asked by now, if there is one."""
+        for index, (_, given) in enumerate(self._expected):
+            if _approval_of(given, self.state) is not None:
+                del self._expected[index]
+                return [Answered(answer=answer_of(given, self.state))]
+        return []
+
+    def _next(self) -> datetime | None:
+        due = next_due(self.state)
+        moments = [due.at] if due is not None else []
+        if self._receipt_at is not None:
+            moments.append(self._receipt_at[0])
+        return min(moments, default=None)
 
     def _carry_out(self, step: Step) -> list[Event]:
         self.state = step.state
-        return [self._perform(effect) for effect in step.effects]
+        answers = [self._perform(effect) for effect in step.effects]
+        return [event for event in answers if event is not None]
 
-    def _perform(self, effect: Effect) -> Event:
+    def _perform(self, effect: Effect) -> Event | None:
         match effect:
             case Consult(request=request):
                 known = self.state.contacts.items()
@@ -132,27 +190,27 @@ class Simulator:
                     ruling=rule(self.policies, request.model_copy(update={"suppressed": tuple(blocked)}))
                 )
             case HandOver(touch=touch):
-                return Delivered(receipt=self._receipt(touch))
+                at = self.now + CHANNEL_TAKES
+                self._receipt_at = (at, self._receipt(touch, at))
+                return None
             case Project(batch=batch):
                 self.facts.extend(batch.facts)
                 self._blocked.update(f.person_key for f in batch.facts if isinstance(f, SuppressionFact))
                 return Projected(count=len(batch.facts))
 
-    def _receipt(self, touch: Touch) -> Receipt:
+    def _receipt(self, touch: Touch, at: datetime) -> Receipt:
         planned = self.receipts.get(touch.proposal_id, ())
         attempt = self._attempts[touch.proposal_id]
         self._attempts[touch.proposal_id] += 1
         status = planned[attempt] if attempt < len(planned) else ReceiptStatus.ACCEPTED
-        return Receipt(
-            touch_id=touch.touch_id, status=status, at=self.now, detail=f"simulated {status.value}"
-        )
+        return Receipt(touch_id=touch.touch_id, status=status, at=at, detail=f"simulated {status.value}")
 
 
 def simulate(scenario: Scenario, policies: PolicySet) -> Simulation:
     """Play a scenario under a policy set.
 
     Raises:
-        ScenarioError: a step makes no sense at its time, e.g. an answer where nothing was asked.
+        ScenarioError: the account never comes to rest.
     """
     simulator = Simulator(
         policies, scenario.account.account_id, scenario.start, receipts=dict(scenario.receipts)
@@ -160,7 +218,7 @@ def simulate(scenario: Scenario, policies: PolicySet) -> Simulation:
     simulator.send([Observed(observation=item) for item in scenario.profile])
     for moment, step in scenario.moments(scenario.start):
         simulator.run_to(moment)
-        simulator.send([event_of(step, moment, simulator.state)])
+        simulator.play(step, moment)
     simulator.run_to(scenario.start + scenario.length)
     return simulator.result()
 
@@ -185,17 +243,9 @@ def event_of(step: ScenarioStep, moment: datetime, state: AccountState) -> Event
 
 def answer_of(given: GivenAnswer, state: AccountState) -> ApprovalAnswer:
     """Return a person's answer to the approval that a proposal is waiting for."""
-    approval = next(
-        (
-            a
-            for a in state.approvals.values()
-            if a.proposal_id == given.proposal and a.status is ApprovalStatus.PENDING
-        ),
-        None,
-    )
+    approval = _approval_of(given, state)
     if approval is None:
-        msg = f"{given.approver} answers about {given.proposal}, but nobody was asked"
-        raise ScenarioError(msg)
+        raise ScenarioError(_NOT_ASKED.format(given.approver, given.proposal))
     return ApprovalAnswer(
         answer_id=f"{given.proposal}-{given.approver}",
         approval_id=approval.approval_id,
@@ -208,13 +258,9 @@ def answer_of(given: GivenAnswer, state: AccountState) -> ApprovalAnswer:
 
 def outcome_of(came_back: CameBack, moment: datetime, state: AccountState) -> Outcome:
     """Return the outcome of the touch that a proposal led to."""
-    touch = next(
-        (t for t in reversed(state.touches.values()) if t.proposal_id == came_back.proposal),
-        None,
-    )
+    touch = _touch_of(came_back, state)
     if touch is None:
-        msg = f"an outcome of {came_back.proposal} cannot come back: it led to no touch"
-        raise ScenarioError(msg)
+        raise ScenarioError(_NO_TOUCH.format(came_back.proposal))
     return Outcome(
         outcome_id=f"{came_back.proposal}-{came_back.kind.value}",
         source="scenario",
@@ -222,3 +268,11 @@ def outcome_of(came_back: CameBack, moment: datetime, state: AccountState) -> Ou
         kind=came_back.kind,
         at=moment,
     )
+
+
+def _approval_of(given: GivenAnswer, state: AccountState) -> Approval | None:
+    return next((a for a in state.pending_approvals if a.proposal_id == given.proposal), None)
+
+
+def _touch_of(came_back: CameBack, state: AccountState) -> TouchRecord | None:
+    return next((t for t in reversed(state.touches.values()) if t.proposal_id == came_back.proposal), None)

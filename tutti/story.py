@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 
 from rich import box
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -15,31 +17,47 @@ from domain import (
     AccountStatus,
     Assessment,
     Contact,
+    Proposal,
     ProposalView,
     RuleHit,
     Verdict,
 )
-from tutti.render import STATUS_STYLE, VERDICT_STYLE, clock, place
+from tutti.render import (
+    STATUS_STYLE,
+    VERDICT_STYLE,
+    cited,
+    clock,
+    counted,
+    entries,
+    plain,
+    since,
+    words,
+)
 from tutti.scenario import Scenario, WantedTouch
 from tutti.simulator import Simulation
 
 
 def heading(number: int, text: str) -> Text:
     """Return the title of a chapter."""
-    return Text.assemble(("\n"), (f" {number} ", "reverse bold"), (f" {text}", "bold"))
+    return Text.assemble(("\n"), (f" {number} ", "reverse bold"), (f" {plain(text)}", "bold"), "\n")
 
 
-def buying_group(scenario: Scenario) -> Table:
+def aside(text: str, style: str = "") -> Padding:
+    """Return a paragraph of the teller, indented also where it wraps."""
+    return Padding(Text(plain(text), style=style), (0, 0, 0, 2))
+
+
+def buying_group(scenario: Scenario) -> RenderableType:
     """Return the people of the account."""
     table = _table("who", "title", "role")
     for person in scenario.contacts:
-        table.add_row(person.name, person.title or "", person.role.value.replace("_", " "))
-    return table
+        table.add_row(Text(person.name), Text(person.title or ""), words(person.role.value))
+    return _indented(table)
 
 
-def readings(wanted: Sequence[WantedTouch]) -> Table:
+def readings(wanted: Sequence[WantedTouch]) -> RenderableType:
     """Return how each system reads the same activity."""
-    table = _table("system", "reads the account as", "urgency", "sure", "because")
+    table = _table("system", "stage", "urgency", "sure", "because")
     for touch in wanted:
         reading = touch.reading
         if reading is not None:
@@ -48,40 +66,40 @@ def readings(wanted: Sequence[WantedTouch]) -> Table:
                 Text(reading.stage.value, style="bold"),
                 _bar(reading.urgency),
                 f"{reading.confidence:.0%}",
-                reading.note or "",
+                Text(reading.note or ""),
             )
-    return table
+    return _indented(table)
 
 
-def wishes(wanted: Sequence[WantedTouch], people: dict[str, Contact]) -> Table:
+def wishes(wanted: Sequence[WantedTouch], people: dict[str, Contact]) -> RenderableType:
     """Return what each system proposes."""
-    table = _table("system", "wants to", "who hears it", "value", "works")
+    table = _table("system", "wants to", "addressed to", "value", "propensity")
+    for column in table.columns[3:]:
+        column.justify = "right"
     for touch in wanted:
         table.add_row(
             touch.actor,
-            _action(touch.action),
-            _whom(touch.contact_id, people),
+            words(touch.action),
+            Text(_name(touch.contact_id, people)),
             f"{touch.value:,.0f}",
             f"{touch.propensity:.0%}",
         )
-    return table
+    return _indented(table)
 
 
 def without_coordination(
     wanted: Sequence[WantedTouch], people: dict[str, Contact], seconds: Sequence[float]
 ) -> Panel:
     """Return what the account would have felt: every system acting on its own."""
-    lines: list[RenderableType] = []
-    width = 40
+    table = Table.grid(padding=(0, 2, 0, 0))
+    width = 16
     last = max(seconds, default=1.0) or 1.0
     for touch, second in zip(wanted, seconds, strict=True):
-        bar = " " * round(second / last * width) + "●"
-        lines.append(
-            Text.assemble(
-                (f"{second:4.1f} s ", "dim"),
-                (f"{bar:<{width + 2}}", "red"),
-                f"{_action(touch.action)} to {_whom(touch.contact_id, people)}",
-            )
+        dot = " " * round(second / last * width) + "●"
+        table.add_row(
+            Text(f"{second:.1f} s", style="dim"),
+            Text(f"{dot:<{width + 1}}", style="red"),
+            Text(f"{words(touch.action)} to {_name(touch.contact_id, people)}"),
         )
     twice = [
         people[key].name
@@ -91,24 +109,30 @@ def without_coordination(
     verdict = f"{len(wanted)} touches within {last:.1f} seconds"
     if twice:
         verdict += f", two of them in the inbox of {', '.join(twice)}"
-    lines.append(Text(f"\n{verdict}, and nobody was asked about the executive.", style="red"))
-    return Panel(Group(*lines), title="without coordination", border_style="red", title_align="left")
+    closing = Text(f"\n{verdict}, and nobody was asked about the executive.", style="red")
+    return Panel(Group(table, closing), title="without coordination", border_style="red", title_align="left")
 
 
-def reconciled(assessment: Assessment) -> Text:
+def reconciled(assessment: Assessment) -> RenderableType:
     """Return the one assessment, with the dissent."""
     dissent = ", ".join(f"{r.system} still says {r.stage.value}" for r in assessment.dissent)
-    return Text.assemble(
-        "  one assessment: ",
+    one = Text.assemble(
+        "one assessment: ",
         (assessment.stage.value, "bold green"),
-        f", urgency {assessment.urgency:.2f}, from {assessment.systems} readings",
-        (f"\n  dissent kept, not hidden: {dissent}" if dissent else "", "dim"),
+        f", urgency {assessment.urgency:.2f}, from {counted(assessment.systems, 'reading')}",
     )
+    lines = [one, Text(f"dissent kept, not hidden: {dissent}", style="dim")] if dissent else [one]
+    return _indented(Group(*lines))
 
 
-def rulings(views: Sequence[ProposalView], people: dict[str, Contact]) -> Table:
+def rulings(views: Sequence[ProposalView], people: dict[str, Contact]) -> RenderableType:
     """Return the verdicts on proposals that were judged together, the best first."""
-    table = _table("", "system", "wants to", "score", "verdict", "because", "rule")
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim")
+    table.add_column(no_wrap=True)
+    table.add_column(ratio=1)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_row("", Text("verdict", style="dim"), Text("proposal", style="dim"), Text("score", style="dim"))
     ordered = sorted(views, key=lambda v: (v.decision.rank or 99) if v.decision else 99)
     for view in ordered:
         decision = view.decision
@@ -116,71 +140,107 @@ def rulings(views: Sequence[ProposalView], people: dict[str, Contact]) -> Table:
             continue
         deciding = _deciding(view)
         verdict = decision.verdict
+        lines = [_wish(view.proposal, people), Text(_because(view, deciding))]
+        if deciding is not None:
+            lines.append(cited(deciding))
         table.add_row(
             str(decision.rank or ""),
-            view.proposal.actor,
-            f"{_action(view.proposal.action)} to {_whom(view.proposal.contact_id, people)}",
+            Text(words(verdict.value), style=VERDICT_STYLE[verdict]),
+            Group(*lines),
             f"{decision.score.total:,.0f}" if decision.score else "",
-            Text(verdict.value.replace("_", " "), style=VERDICT_STYLE[verdict]),
-            _because(view, deciding),
-            place(deciding) if deciding else "",
         )
-    return table
+    return _indented(table)
 
 
-def standings(status: AccountStatus, people: dict[str, Contact]) -> Table:
+def standings(status: AccountStatus, people: dict[str, Contact]) -> RenderableType:
     """Return where every proposal stands now."""
-    table = _table("system", "wants to", "stands", "because")
+    table = entries()
     for view in status.proposals:
         table.add_row(
-            view.proposal.actor,
-            f"{_action(view.proposal.action)} to {_whom(view.proposal.contact_id, people)}",
-            Text(view.status.value.replace("_", " "), style=STATUS_STYLE[view.status]),
-            view.message or (view.reason.value if view.reason else ""),
+            Text(words(view.status.value), style=STATUS_STYLE[view.status]),
+            Group(
+                _wish(view.proposal, people),
+                Text(plain(view.message or (view.reason.value if view.reason else "")), style="dim"),
+            ),
         )
-    return table
+    return _indented(table)
 
 
 def simulated(scenario: Scenario, result: Simulation) -> RenderableType:
-    """Return what a simulated scenario led to: decisions in order, then touches."""
+    """Return what a simulated scenario led to: decisions in order, then touches, then where all stands."""
     people = {person.contact_id: person for person in scenario.contacts}
-    decisions = _table("when", "proposal", "verdict", "because", "until", "rule")
+    start = scenario.start
+    parts: list[RenderableType] = [
+        Text.assemble(
+            "\n",
+            (plain(scenario.name), "bold"),
+            (f"\nstarts {clock(start)}, watched for ", "dim"),
+            (since(start, start + scenario.length).lstrip("+"), "dim"),
+        ),
+        Text("\nDecisions", style="bold"),
+        _decisions(result, start),
+        Text(f"\nTouches: {len(result.touches)}", style="bold"),
+        _touches(result, start, people),
+        Text("\nAt the end", style="bold"),
+        _endings(result, start),
+    ]
+    if result.notes:
+        notes = Table.grid(padding=(0, 2, 0, 0))
+        for note in result.notes:
+            notes.add_row(Text(since(start, note.at), style="dim"), Text(plain(note.text), style="yellow"))
+        parts += [Text("\nWhat the script expected and did not happen", style="bold"), _indented(notes)]
+    return Group(*parts)
+
+
+def _decisions(result: Simulation, start: datetime) -> RenderableType:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(ratio=1)
     for decision in result.decisions:
         hit = next((h for h in decision.hits if h.reason is decision.reason), None)
-        decisions.add_row(
-            clock(decision.decided_at),
+        until = f" Until {since(start, decision.until)}." if decision.until else ""
+        said: RenderableType = Text(decision.reason.value)
+        if hit is not None:
+            said = Group(Text(f"{plain(hit.message)}{until}"), cited(hit))
+        table.add_row(
+            since(start, decision.decided_at),
+            Text(words(decision.verdict.value), style=VERDICT_STYLE[decision.verdict]),
             decision.proposal_id,
-            Text(decision.verdict.value.replace("_", " "), style=VERDICT_STYLE[decision.verdict]),
-            hit.message if hit else decision.reason.value,
-            clock(decision.until),
-            place(hit) if hit else "",
+            said,
         )
-    touches = _table("when", "touch", "to", "ended")
+    return _indented(table)
+
+
+def _touches(result: Simulation, start: datetime, people: dict[str, Contact]) -> RenderableType:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(no_wrap=True)
     for moment, touch, status in result.touches:
-        whom = _whom(touch.recipient.contact_id if touch.recipient else None, people)
-        touches.add_row(clock(moment), f"{_action(touch.action)} over {touch.channel}", whom, status.value)
-    ended = _table("proposal", "stands", "because")
+        whom = _name(touch.recipient.contact_id if touch.recipient else None, people)
+        table.add_row(
+            since(start, moment),
+            words(status.value),
+            Text(f"{words(touch.action)} over {touch.channel} to {whom}"),
+        )
+    return _indented(table)
+
+
+def _endings(result: Simulation, start: datetime) -> RenderableType:
+    table = entries()
     for closed in result.state.closed.values():
-        ended.add_row(
-            closed.proposal.proposal_id,
-            Text(closed.status.value, style=STATUS_STYLE[closed.status]),
-            closed.message,
+        table.add_row(
+            Text(words(closed.status.value), style=STATUS_STYLE[closed.status]),
+            Text.assemble((closed.proposal.proposal_id, "bold"), f"  {plain(closed.message)}"),
         )
     for item in result.state.open.values():
-        ended.add_row(
-            item.proposal.proposal_id,
-            Text(item.status.value, style=STATUS_STYLE[item.status]),
-            f"due {clock(item.due_at)}" if item.due_at else "",
+        again = f"  ruled again at {since(start, item.due_at)}" if item.due_at else ""
+        table.add_row(
+            Text(words(item.status.value), style=STATUS_STYLE[item.status]),
+            Text.assemble((item.proposal.proposal_id, "bold"), again),
         )
-    return Group(
-        Text(f"\n{scenario.name}", style="bold"),
-        Text("\nDecisions", style="bold"),
-        decisions,
-        Text(f"\nTouches: {len(result.touches)}", style="bold"),
-        touches,
-        Text("\nAt the end", style="bold"),
-        ended,
-    )
+    return _indented(table)
 
 
 def _deciding(view: ProposalView) -> RuleHit | None:
@@ -196,28 +256,35 @@ def _because(view: ProposalView, deciding: RuleHit | None) -> str:
     if decision is None:
         return ""
     if decision.verdict is Verdict.ALLOW:
-        return "best of those judged together; no rule objects"
-    text = deciding.message if deciding else decision.reason.value
-    return f"{text} ({decision.reason.value})"
+        return "Best of those judged together; no rule objects."
+    return plain(deciding.message) if deciding else decision.reason.value
+
+
+def _wish(proposal: Proposal, people: dict[str, Contact]) -> Text:
+    return Text.assemble(
+        (proposal.actor, "bold"), f": {words(proposal.action)} to {_name(proposal.contact_id, people)}"
+    )
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim", show_edge=False)
+    table = Table(
+        box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim", show_edge=False, padding=(0, 2, 0, 0)
+    )
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
+
+
+def _indented(content: RenderableType) -> Padding:
+    return Padding(content, (0, 0, 0, 2))
 
 
 def _bar(share: float) -> Text:
     return Text.assemble(("█" * round(share * 10), "cyan"), ("·" * (10 - round(share * 10)), "dim"))
 
 
-def _action(action: str) -> str:
-    return action.replace("_", " ")
-
-
-def _whom(contact_id: str | None, people: dict[str, Contact]) -> str:
+def _name(contact_id: str | None, people: dict[str, Contact]) -> str:
     if contact_id is None:
         return "the whole account"
     person = people.get(contact_id)
-    return f"{person.name} ({person.role.value.replace('_', ' ')})" if person else contact_id
+    return plain(person.name) if person else contact_id

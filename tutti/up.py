@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from tutti.local import ChildState, LocalStack, StackEvent
+from tutti.local import ChildState, LocalStack, Ports, StackEvent
+from tutti.render import shown_path
 
 _SHOWN = {
     ChildState.READY: ("green", "ready"),
@@ -42,17 +42,20 @@ class StartList:
 def show_addresses(console: Console, stack: LocalStack) -> None:
     """Print where everything is, and how to stop."""
     addresses = stack.addresses
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(style="dim")
-    table.add_column()
-    table.add_row("Temporal UI", addresses.ui)
-    table.add_row("Temporal", addresses.temporal)
-    table.add_row("gateway", addresses.gateway)
-    table.add_row("mail sink", f"{addresses.mail}, messages in {stack.paths.mail}")
-    table.add_row("webhook sink", f"{addresses.webhook}, calls in {stack.paths.webhooks}")
-    table.add_row("data", str(stack.paths.home))
+    lines = (
+        ("Temporal UI", addresses.ui),
+        ("Temporal", addresses.temporal),
+        ("gateway", addresses.gateway),
+        ("mail sink", f"{addresses.mail}, messages in {shown_path(stack.paths.mail)}"),
+        ("webhook sink", f"{addresses.webhook}, calls in {shown_path(stack.paths.webhooks)}"),
+        ("data", shown_path(stack.paths.home)),
+    )
     console.print()
-    console.print(table)
-    if stack.ports.temporal != type(stack.ports)().temporal:
+    for what, where in lines:
+        # One line each, whatever the width: these are for copying.
+        console.print(
+            Text.assemble((f"{what:<14}", "dim"), where), highlight=False, soft_wrap=True, no_wrap=True
+        )
+    if stack.ports.temporal != Ports().temporal:
         console.print(f"\nOther terminals: export TEMPORAL_ADDRESS={addresses.temporal}", highlight=False)
     console.print("\nReady. Ctrl-C stops everything; started again it carries on where it was.")

@@ -159,7 +159,8 @@ class AccountClient:
                 contract.PROPOSE,
                 proposal,
                 start_workflow_operation=start,
-                id=f"{proposal.proposal_id}:{attempt}",
+                # The engine answers a known update id from its record: another action needs another id.
+                id=f"{proposal.proposal_id}:{proposal.digest(account_id)[:12]}:{attempt}",
                 result_type=ProposalView,
                 rpc_timeout=patience,
             )

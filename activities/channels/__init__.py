@@ -47,6 +47,7 @@ __all__ = [
     "WebhookPayload",
     "WebhookSettings",
     "build_channel",
+    "read_settings",
 ]
 
 CHANNELS: Mapping[str, Callable[[ChannelEnvironment], HandOver]] = MappingProxyType(

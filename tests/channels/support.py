@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import socket
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -12,8 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from pydantic import SecretStr
+from starlette.types import ASGIApp
 from temporalio.testing import ActivityEnvironment
 
 from activities.channels import ChannelEnvironment, EmailSettings, StartTls, UnsubscribeLinks
@@ -54,9 +57,16 @@ def to(email: str | None, name: str = "Ada Lovelace") -> Recipient:
     return Recipient(contact_id="c-1", name="Ada", email=email).model_copy(update={"name": name})
 
 
+def an_environment() -> ActivityEnvironment:
+    """What surrounds an activity in a worker; scheduled `NOW`."""
+    environment = ActivityEnvironment()
+    environment.info = dataclasses.replace(environment.info, scheduled_time=NOW)
+    return environment
+
+
 async def perform(activity: HandOver, touch: Touch) -> Receipt:
     """Run an activity the way a worker does."""
-    return await ActivityEnvironment().run(activity, touch)
+    return await an_environment().run(activity, touch)
 
 
 def email_activity(ledger: Ledger, port: int, *, timeout: float = 5.0, **settings: object) -> HandOver:
@@ -119,9 +129,8 @@ class Relay:
             await self.go_on.wait()
         return self.answers.get("MESSAGE", "250 2.0.0 queued as 4711")
 
-    @property
     def text(self) -> bytes:
-        """The only message it got."""
+        """The only message it got; a method, because the library evaluates every property of a handler."""
         (envelope,) = self.envelopes
         content = envelope.original_content
         assert content is not None
@@ -222,3 +231,22 @@ def broken(database: Path, table: str) -> Iterator[Callable[[], None]]:
         yield mend
     finally:
         mend()
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def http_server(app: ASGIApp) -> AsyncIterator[str]:
+    """Serve an application on a free loopback port; yields its base address."""
+    server = _Server(uvicorn.Config(app, log_config=None, lifespan="off", ws="none"))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await serving

@@ -30,7 +30,7 @@ from tests.channels.support import (
 
 
 def parsed(relay: Relay) -> EmailMessage:
-    message = BytesParser(policy=policy.default).parsebytes(relay.text)
+    message = BytesParser(policy=policy.default).parsebytes(relay.text())
     assert isinstance(message, EmailMessage)
     return message
 
@@ -51,7 +51,7 @@ async def test_a_touch_arrives_as_the_message_that_was_decided_on(ledger: Ledger
     assert message["Message-ID"] == receipt.provider_ref
     assert message["X-Tutti-Touch"] == touch.touch_id
     assert message["Date"].datetime.utcoffset() is not None
-    assert message.get_content().startswith(touch.text + "\n")
+    assert message.get_content().splitlines()[:3] == touch.text.split("\n")
 
 
 async def test_mail_programs_find_the_one_click_link_unbroken(ledger: Ledger) -> None:
@@ -60,13 +60,13 @@ async def test_mail_programs_find_the_one_click_link_unbroken(ledger: Ledger) ->
 
     async with mail_server() as relay:
         await perform(email_activity(ledger, relay.port), touch)
-        lines = relay.text.split(b"\r\n")
+        lines = relay.text().split(b"\r\n")
 
     assert f"List-Unsubscribe: <{link}>".encode() in lines
     assert b"List-Unsubscribe-Post: List-Unsubscribe=One-Click" in lines
     assert parsed(relay).get_content().rstrip().endswith(link)
     assert max(map(len, lines)) <= 998
-    assert relay.text.isascii()
+    assert relay.text().isascii()
 
 
 async def test_the_message_id_belongs_to_the_touch(ledger: Ledger) -> None:
@@ -279,7 +279,7 @@ async def test_a_cancellation_behind_the_line_waits_for_the_answer(ledger: Ledge
 
     async with mail_server(Relay(hang_after_data=True)) as relay:
         running = asyncio.ensure_future(environment.run(email_activity(ledger, relay.port), a_touch()))
-        await relay.reached_data.wait()
+        await asyncio.wait_for(relay.reached_data.wait(), 10)
         environment.cancel()
         await asyncio.sleep(0)
         relay.go_on.set()

@@ -359,6 +359,14 @@ class TestReceipts:
         shell.rule({"p1": Verdict.ALLOW})
         assert shell.hand_over().touch.touch_id == "northwind/p1/2"
 
+    def test_a_released_touch_wakes_what_waited_behind_it(self) -> None:
+        shell = Shell()
+        shell.propose(proposal("p1"), proposal("p2"))
+        shell.wait(seconds=3)
+        shell.rule({"p1": Verdict.ALLOW, "p2": Verdict.DEFER})
+        shell.deliver(ReceiptStatus.REJECTED)
+        assert [c.proposal.proposal_id for c in shell.consultation().candidates] == ["p2"]
+
     def test_a_receipt_for_an_unknown_touch_is_refused(self) -> None:
         shell = Shell()
         receipt = Receipt(touch_id="northwind/x/1", status=ReceiptStatus.ACCEPTED, at=START)

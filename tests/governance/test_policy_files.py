@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import governance
 from governance import PolicyError, load_policy_set
 from tests.governance.worlds import DEFAULT, edited, policies
 
@@ -121,6 +122,7 @@ def test_no_directory_is_one_clear_line(tmp_path: Path) -> None:
     assert "there is no such directory" in str(error)
     assert str(tmp_path / "nowhere") in str(error)
     assert len(error.problems) == 1
+    assert "^" not in str(error), "there is no line to point at"
 
 
 def test_a_set_is_named_by_its_content(tmp_path: Path) -> None:
@@ -136,3 +138,21 @@ def test_a_set_is_named_by_its_content(tmp_path: Path) -> None:
     assert changed.name == f"policies@{changed.digest[:12]}"
     assert sorted(changed.files) == sorted(path.name for path in DEFAULT.glob("*.yaml"))
     assert changed.files["timing.yaml"] == (other / "timing.yaml").read_text()
+
+
+def test_the_door_of_governance_is_pinned() -> None:
+    assert sorted(governance.__all__) == [
+        "Channel",
+        "Document",
+        "Duration",
+        "Place",
+        "PolicyError",
+        "PolicyFileError",
+        "PolicySet",
+        "Problem",
+        "assess",
+        "interpret",
+        "load_document",
+        "load_policy_set",
+        "rule",
+    ]

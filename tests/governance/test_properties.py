@@ -18,7 +18,9 @@ from domain import (
     Decision,
     Hold,
     Proposal,
+    Reading,
     RulingRequest,
+    Stage,
     TouchStatus,
     Verdict,
 )
@@ -96,12 +98,14 @@ def worlds(draw: st.DrawFn, most: int = 4) -> RulingRequest:
     }
     contacts["champion"] = contacts["champion"].model_copy(update={"consent": consent})
     account = NORTHWIND.model_copy(update={"time_zone": draw(st.sampled_from([None, "Europe/Berlin"]))})
+    reading = Reading(system="crm", stage=Stage.CLOSING, urgency=0.9, confidence=0.9, observed_at=NOW)
     return request(
         *candidates,
         account=account,
         contacts=contacts,
         touches=tuple(touches),
         holds=() if ends is None else (hold.model_copy(update={"expires_at": NOW + ends}),),
+        readings=(reading,) if draw(st.booleans()) else (),
         suppressed=draw(st.sampled_from([(), ("practitioner",)])),
         now=NOW + draw(minutes),
     )

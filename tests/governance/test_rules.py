@@ -297,6 +297,26 @@ def test_a_hold_defers_until_it_ends_or_the_proposal_does() -> None:
     assert only(policies(), asked, holds=(over,)).verdict is Verdict.ALLOW
 
 
+def test_a_hold_is_never_the_reason_why_a_proposal_dies() -> None:
+    long = Hold(hold_id="h1", placed_by="dana.reyes", reason="reorg", placed_at=NOW)
+    tomorrow = NOW + timedelta(days=1)
+    asked = candidate(email(earliest=tomorrow), expires_at=tomorrow)
+
+    decision = only(policies(), asked, holds=(long,))
+
+    assert (decision.verdict, decision.reason) == (Verdict.SUPPRESS, ReasonCode.NOT_YET)
+    (hold,) = (hit for hit in decision.hits if hit.reason is ReasonCode.ACCOUNT_HOLD)
+    assert hold.effect is Verdict.DEFER
+
+
+def test_two_proposals_without_a_person_do_not_address_the_same_person() -> None:
+    made = decisions(policies(), request(personalization(), personalization(proposal_id="web-2")))
+
+    assert made["web-1"].verdict is Verdict.ALLOW
+    assert made["web-2"].verdict is Verdict.DEFER
+    assert made["web-2"].hits[0].rule_id == "next-turn"
+
+
 def test_not_yet_and_expired() -> None:
     tomorrow = NOW + timedelta(days=1)
     early = only(policies(), email(earliest=tomorrow))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum, auto
 from pathlib import Path
@@ -156,6 +156,9 @@ class ChildSpec:
             raise ValueError(f"{self.name}: a probe is for Readiness.PROBED, and that needs one")
 
 
+_CHANNELS = {"email": "e-mail channel", "webhook": "webhook channel"}
+"""The channels that come with Tutti, as they are called in front of people."""
+
 Children = Callable[[Layout], tuple[ChildSpec, ...]]
 """Decides on the children once the layout is known."""
 
@@ -178,8 +181,13 @@ def server(layout: Layout) -> ChildSpec:
     )
 
 
-def standard_children(layout: Layout) -> tuple[ChildSpec, ...]:
+def standard_children(layout: Layout, channels: Sequence[str] = tuple(_CHANNELS)) -> tuple[ChildSpec, ...]:
     """The whole product on one machine.
+
+    Args:
+        layout: Where everything is.
+        channels: Names of the channels in the policy set. One that did not come with Tutti gets no worker
+            here: its own team runs that.
 
     Raises:
         StackError: The Temporal server is not installed.
@@ -225,8 +233,7 @@ def standard_children(layout: Layout) -> tuple[ChildSpec, ...]:
             )
             for role, title in (
                 ("orchestrator", "account orchestrator"),
-                ("email", "e-mail channel"),
-                ("webhook", "webhook channel"),
+                *((name, title) for name, title in _CHANNELS.items() if name in channels),
             )
         ),
         ChildSpec(

@@ -1,0 +1,101 @@
+import pytest
+
+from activities.channels import (
+    CHANNELS,
+    ChannelSettingsError,
+    EmailSettings,
+    StartTls,
+    UnknownChannelError,
+    WebhookSettings,
+    build_channel,
+    read_settings,
+)
+from domain import Receipt, Touch
+from ledger import Ledger
+from tests.channels.support import LINKS
+
+EMAIL = {"TUTTI_EMAIL_HOST": "mail.example.com", "TUTTI_EMAIL_SENDER": "Northwind <sales@example.com>"}
+WEBHOOK = {"TUTTI_WEBHOOK_URL": "https://crm.example.com/", "TUTTI_WEBHOOK_SECRET": "whsec_" + "A" * 32}
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (EMAIL | WEBHOOK).items():
+        monkeypatch.setenv(name, value)
+
+
+async def test_every_channel_is_built_as_one_activity(ledger: Ledger) -> None:
+    for name in CHANNELS:
+        activity = build_channel(name, ledger=ledger, unsubscribe=LINKS)
+
+        definition = vars(activity)["__temporal_activity_definition"]
+        assert definition.name == "hand_over"
+        # Without the types the engine would pass a dictionary.
+        assert (definition.arg_types, definition.ret_type) == ([Touch], Receipt)
+
+
+async def test_an_unknown_channel_is_named_with_the_known_ones(ledger: Ledger) -> None:
+    with pytest.raises(UnknownChannelError, match="no channel 'fax'; known are email, webhook"):
+        build_channel("fax", ledger=ledger, unsubscribe=LINKS)
+
+
+def test_encryption_is_required_unless_somebody_says_otherwise() -> None:
+    assert read_settings(EmailSettings).starttls is StartTls.REQUIRED
+    assert str(read_settings(EmailSettings).sender_address) == "Northwind <sales@example.com>"
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"TUTTI_EMAIL_HOST": None}, r"^TUTTI_EMAIL_HOST is not set; it must hold the mail server's name$"),
+        ({"TUTTI_EMAIL_HOST": ""}, r"^TUTTI_EMAIL_HOST is not set"),
+        ({"TUTTI_EMAIL_PORT": "99999"}, r"^TUTTI_EMAIL_PORT is wrong: .*65535"),
+        ({"TUTTI_EMAIL_STARTTLS": "maybe"}, r"^TUTTI_EMAIL_STARTTLS is wrong: .*'required', 'if_offered'"),
+        ({"TUTTI_EMAIL_SENDER": "sales"}, r"^TUTTI_EMAIL_SENDER is wrong: write it like"),
+        ({"TUTTI_EMAIL_SENDER": "a@example.com, b@example.com"}, r"^TUTTI_EMAIL_SENDER is wrong"),
+        ({"TUTTI_EMAIL_SENDER": "A <a@example.com>\nBcc: b@example.com"}, r"^TUTTI_EMAIL_SENDER is wrong"),
+        ({"TUTTI_EMAIL_HOTS": "x"}, r"^TUTTI_EMAIL_HOTS is no setting .* did you mean TUTTI_EMAIL_HOST\?$"),
+        ({"TUTTI_EMAIL_USERNAME": "u"}, r"^TUTTI_EMAIL_PASSWORD is not set"),
+        (
+            {
+                "TUTTI_EMAIL_USERNAME": "u",
+                "TUTTI_EMAIL_PASSWORD": "hunter2",
+                "TUTTI_EMAIL_STARTTLS": "if_offered",
+            },
+            r"^TUTTI_EMAIL_STARTTLS must be required or implicit",
+        ),
+    ],
+)
+def test_a_wrong_mail_setting_is_one_line_that_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, str | None], says: str
+) -> None:
+    for name, value in changes.items():
+        monkeypatch.delenv(name) if value is None else monkeypatch.setenv(name, value)
+
+    with pytest.raises(ChannelSettingsError, match=says) as caught:
+        read_settings(EmailSettings)
+
+    assert "\n" not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("secret", ["hunter2", "whsec_hunter2", "whsec_", "A" * 40])
+def test_a_webhook_secret_that_does_not_serve_is_never_shown(
+    monkeypatch: pytest.MonkeyPatch, secret: str
+) -> None:
+    monkeypatch.setenv("TUTTI_WEBHOOK_SECRET", secret)
+
+    with pytest.raises(
+        ChannelSettingsError, match=r"^TUTTI_WEBHOOK_SECRET is wrong: write it as whsec_"
+    ) as caught:
+        read_settings(WebhookSettings)
+
+    assert "hunter2" not in str(caught.value)
+
+
+def test_settings_do_not_print_their_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUTTI_EMAIL_USERNAME", "u")
+    monkeypatch.setenv("TUTTI_EMAIL_PASSWORD", "hunter2")
+
+    assert "hunter2" not in repr(read_settings(EmailSettings))
+    assert WEBHOOK["TUTTI_WEBHOOK_SECRET"] not in repr(read_settings(WebhookSettings))
