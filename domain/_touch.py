@@ -23,7 +23,7 @@ class Handover(Frozen):
     """How long the touch may wait for a worker before the channel counts as down."""
     start_to_close_seconds: Annotated[float, Field(gt=0.0)]
     """How long one attempt may take."""
-    heartbeat_seconds: Annotated[float, Field(gt=0.0)] = 30.0
+    heartbeat_seconds: Annotated[float, Field(gt=0.0)]
     """How long a channel worker may stay silent before it counts as lost."""
     retry_after_seconds: Annotated[float, Field(gt=0.0)]
     """When an undelivered touch is ruled again."""

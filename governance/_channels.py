@@ -28,6 +28,7 @@ class ChannelEntry(PolicyModel):
     delivery: Delivery
     schedule_to_start: Duration
     start_to_close: Duration
+    heartbeat: Duration
     retry_after: Duration
     needs: Need
 
@@ -59,6 +60,7 @@ def build_channels(file: ChannelsFile, builder: Builder) -> dict[str, Channel]:
             delivery=entry.delivery,
             schedule_to_start_seconds=entry.schedule_to_start.total_seconds(),
             start_to_close_seconds=entry.start_to_close.total_seconds(),
+            heartbeat_seconds=entry.heartbeat.total_seconds(),
             retry_after_seconds=entry.retry_after.total_seconds(),
         )
         channels[entry.name] = Channel(entry.name, entry.needs is Need.EMAIL, handover, origin)

@@ -44,6 +44,7 @@ HANDOVER = Handover(
     delivery=Delivery.AT_MOST_ONCE,
     schedule_to_start_seconds=60,
     start_to_close_seconds=60,
+    heartbeat_seconds=30,
     retry_after_seconds=300,
 )
 
