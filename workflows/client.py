@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
@@ -38,8 +39,17 @@ from workflows.account import AccountWorkflow, HoldRelease
 
 _Result = TypeVar("_Result", bound=BaseModel | list[ProposalView] | list[str])
 
-_UPDATE_ERRORS = (WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError, RPCError)
+_FAILURES = (
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+    WorkflowQueryFailedError,
+    RPCError,
+)
 
+_PASSING = {RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.ABORTED, RPCStatusCode.RESOURCE_EXHAUSTED}
+"""What a run says that is busy, or has just failed a task because messages came in as it continued as new."""
+
+RETRY_SECONDS = 0.1
 DEFAULT_ADDRESS = "127.0.0.1:7233"
 
 PATIENCE = timedelta(seconds=60)
@@ -146,15 +156,15 @@ class AccountClient:
     async def _propose_once(
         self, account_id: str, proposal: Proposal, attempt: int, patience: timedelta
     ) -> ProposalView:
-        start = WithStartWorkflowOperation(
-            AccountWorkflow.run,
-            self._start_of(account_id),
-            id=contract.workflow_id(account_id),
-            task_queue=self._task_queue,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            static_summary=f"Account {account_id}",
-        )
-        try:
+        async def ask() -> ProposalView:
+            start = WithStartWorkflowOperation(
+                AccountWorkflow.run,
+                self._start_of(account_id),
+                id=contract.workflow_id(account_id),
+                task_queue=self._task_queue,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                static_summary=f"Account {account_id}",
+            )
             view: ProposalView = await self._client.execute_update_with_start_workflow(
                 contract.PROPOSE,
                 proposal,
@@ -164,9 +174,9 @@ class AccountClient:
                 result_type=ProposalView,
                 rpc_timeout=patience,
             )
-        except _UPDATE_ERRORS as error:
-            raise _explained(account_id, error) from error
-        return view
+            return view
+
+        return await _insisting(account_id, ask, patience)
 
     async def answer(self, account_id: str, answer: ApprovalAnswer) -> AnswerResult:
         """Answer an approval and learn what became of the answer.
@@ -220,25 +230,40 @@ class AccountClient:
     async def _update(
         self, account_id: str, name: str, argument: BaseModel, update_id: str, result: type[_Result]
     ) -> _Result:
-        try:
+        async def ask() -> _Result:
             answer: _Result = await self._handle(account_id).execute_update(
                 name, argument, id=update_id, result_type=result, rpc_timeout=PATIENCE
             )
-        except _UPDATE_ERRORS as error:
-            raise _explained(account_id, error) from error
-        return answer
+            return answer
+
+        return await _insisting(account_id, ask, PATIENCE)
 
     async def _query(
         self, account_id: str, name: str, result: type[_Result], argument: str | None = None
     ) -> _Result:
         arguments = [] if argument is None else [argument]
-        try:
+
+        async def ask() -> _Result:
             answer: _Result = await self._handle(account_id).query(
                 name, args=arguments, result_type=result, rpc_timeout=PATIENCE
             )
-        except (RPCError, WorkflowQueryFailedError) as error:
-            raise _explained(account_id, error) from error
-        return answer
+            return answer
+
+        return await _insisting(account_id, ask, PATIENCE)
+
+
+async def _insisting(account_id: str, ask: Callable[[], Awaitable[_Result]], patience: timedelta) -> _Result:
+    """Repeat what met a busy run, or one on its way to the next; the same ids make that safe."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + patience.total_seconds()
+    while True:
+        try:
+            return await ask()
+        except _FAILURES as error:
+            passing = isinstance(error, RPCError) and error.status in _PASSING
+            if not passing or loop.time() > deadline:
+                raise _explained(account_id, error) from error
+        await asyncio.sleep(RETRY_SECONDS)
 
 
 def _unavailable(error: BaseException) -> EngineUnavailableError:

@@ -159,7 +159,7 @@ async def test_no_signal_is_lost_under_queries_and_new_runs(
             status = await stage.status_when(lambda s: s.signals_absorbed >= 600, "600 signals")
         assert status.signals_absorbed == 600
         runs = await runs_of(stage)
-        assert len(runs) > 5
+        assert len(runs) >= 4
         for run_id in runs[:-1]:
             description = await stage.client.get_workflow_handle(
                 workflow_id(stage.account_id), run_id=run_id

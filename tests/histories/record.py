@@ -1,0 +1,72 @@
+"""Record the histories of a release: `python -m tests.histories.record 0.1.0`.
+
+Histories that are stored stay as they are; a release adds its own. Each file is one run of one account.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from temporalio.testing import WorkflowEnvironment
+
+from domain import TouchStatus
+from tests.conftest import SEARCH_ATTRIBUTES, program
+from tests.workflows.cast import set_up, wanted
+from tests.workflows.stage import Stage, staged
+from tests.workflows.test_account import answered, reply
+from tests.workflows.test_continuity import queried, runs_of, visit
+from workflows import tutti_plugin, workflow_id
+
+FOLDER = Path(__file__).parent
+
+
+async def main_job(stage: Stage) -> None:
+    """Four proposals, one touch, an approval, a reply."""
+    await set_up(stage)
+    await stage.propose(*(wanted(item) for item in ("sdr-1", "nurture-1", "site-1", "exec-1")))
+    await stage.status_when(lambda s: any(t.status is TouchStatus.HANDED_OVER for t in s.touches), "a touch")
+    await stage.accounts.answer(stage.account_id, await answered(stage, "exec-1"))
+    await stage.handle.signal("observe", "garbage")
+    await stage.accounts.observe(stage.account_id, [reply()])
+    await stage.status_when(lambda s: all(v.status.final for v in s.proposals), "the end")
+
+
+async def under_queries(stage: Stage) -> None:
+    """Signals and proposals across new runs, while others keep asking."""
+    await set_up(stage)
+    async with queried(stage):
+        proposing = asyncio.create_task(stage.propose(wanted("sdr-1"), wanted("exec-1")))
+        for number in range(60):
+            await stage.accounts.observe(stage.account_id, [visit(number)])
+        await proposing
+        await stage.status_when(lambda s: s.signals_absorbed == 60, "every signal")
+
+
+async def record(release: str) -> None:
+    """Play both stories on a server of their own and store every run."""
+    async with await WorkflowEnvironment.start_local(
+        plugins=[tutti_plugin()],
+        dev_server_existing_path=program("temporal"),
+        dev_server_log_level="error",
+        search_attributes=SEARCH_ATTRIBUTES,
+    ) as environment:
+        for name, story, events in (("main-job", main_job, 400), ("under-queries", under_queries, 80)):
+            with tempfile.TemporaryDirectory() as folder:
+                async with staged(environment.client, Path(folder), continue_after_events=events) as stage:
+                    await story(stage)
+                    for number, run_id in enumerate(await runs_of(stage), start=1):
+                        handle = stage.client.get_workflow_handle(
+                            workflow_id(stage.account_id), run_id=run_id
+                        )
+                        file = FOLDER / f"{release}-{name}-{number}.json"
+                        file.write_text((await handle.fetch_history()).to_json() + "\n", encoding="utf-8")
+                        sys.stdout.write(f"{file.name}\n")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m tests.histories.record RELEASE, e.g. 0.1.0")
+    asyncio.run(record(sys.argv[1]))
