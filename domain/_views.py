@@ -13,7 +13,7 @@ from domain._touch import TouchRecord
 from domain._vocabulary import ProposalStatus, ReasonCode
 
 CARD_LINES = 8
-_MARKDOWN = {ord(character): " " for character in "`*_[]<>#|\n\r"}
+_MARKDOWN = {ord(character): " " for character in "`*[]<>#|\n\r"}
 
 
 class ProposalView(Frozen):
@@ -118,30 +118,30 @@ def card(state: AccountState) -> str:
     name = state.account.name if state.account else f"{state.account_id} (no profile yet)"
     lines = [f"### {_plain(name)}", "", *_reading_lines(state), *_next_lines(state)]
     if state.in_doubt:
-        lines += ["", "**In doubt: a person must settle**"]
+        lines += ["", "**In doubt: a person must settle**", ""]
         lines += [
             f"- `{touch_id}` over {item.touch.channel}: {_plain(item.detail)[:160]}"
             for touch_id, item in state.in_doubt.items()
         ]
     if state.holds:
-        lines += ["", "**Holds**"]
+        lines += ["", "**Holds**", ""]
         lines += [f"- {_plain(hold.placed_by)}: {_plain(hold.reason)[:160]}" for hold in state.holds.values()]
     if state.pending_approvals:
-        lines += ["", "**Waiting for an answer**"]
+        lines += ["", "**Waiting for an answer**", ""]
         lines += [
             f"- `{a.approval_id}` asks {_plain(a.route.group)} until {_clock(a.route.expires_at)}, "
             f"then {a.route.on_expiry.value}: {_plain(a.message)}"
             for a in state.pending_approvals
         ]
     if state.scheduled:
-        lines += ["", "**Scheduled, ruled again before it goes out**"]
+        lines += ["", "**Scheduled, ruled again before it goes out**", ""]
         lines += [
             f"- {_clock(item.due_at)} {item.proposal.action} over {item.proposal.channel} "
             f"({item.decision.reason.value if item.decision else 'approved'})"
             for item in state.scheduled
         ]
     if state.timeline:
-        lines += ["", "**Last moves**"]
+        lines += ["", "**Last moves**", ""]
         lines += [
             f"- {_clock(line.at)} {_plain(line.text)}" for line in reversed(state.timeline[-CARD_LINES:])
         ]

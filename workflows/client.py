@@ -49,6 +49,14 @@ _FAILURES = (
 _PASSING = {RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.ABORTED, RPCStatusCode.RESOURCE_EXHAUSTED}
 """What a run says that is busy, or has just failed a task because messages came in as it continued as new."""
 
+OPERATOR_NOTES = """One target account, and the only place that decides about touching it.
+
+- **Current details** say where it stands and what happens next.
+- **Queries**: `status`, `timeline`, and `why` for every rule that fired.
+- **Updates**: `place_hold` and `release_hold` freeze and free it; `answer_approval` answers a question.
+"""
+"""What an operator reads beside the account in the Temporal UI."""
+
 RETRY_SECONDS = 0.1
 DEFAULT_ADDRESS = "127.0.0.1:7233"
 
@@ -127,6 +135,7 @@ class AccountClient:
                 start_signal=contract.OBSERVE,
                 start_signal_args=[list(observations)],
                 static_summary=f"Account {account_id}",
+                static_details=OPERATOR_NOTES,
             )
         except RPCError as error:
             raise _unavailable(error) from error
@@ -164,6 +173,7 @@ class AccountClient:
                 task_queue=self._task_queue,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 static_summary=f"Account {account_id}",
+                static_details=OPERATOR_NOTES,
             )
             view: ProposalView = await self._client.execute_update_with_start_workflow(
                 contract.PROPOSE,
