@@ -40,20 +40,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if unknown := sorted(set(options.names) - _BENCHMARKS.keys()):
         parser.error(f"there is no benchmark {unknown[0]!r}; known are {', '.join(_BENCHMARKS)}")
+    if options.json is not None and not options.json.absolute().parent.is_dir():
+        parser.error(f"--json: there is no folder {options.json.absolute().parent}; make it first")
     names = [name for name in _BENCHMARKS if not options.names or name in options.names]
     # The channels log every touch; here that would be noise around the figures.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    logging.basicConfig(level=logging.WARNING)
     progress = Console(stderr=True)
     try:
         figures = asyncio.run(_measure(names, progress))
+        console = Console()
+        # Without a terminal there is no width to fit into.
+        show(console if console.is_terminal else Console(width=180), figures)
         if options.json is not None:
             write_json(options.json, figures)
     except (MeasurementError, StackError, AccountError, OSError) as error:
         progress.print(f"benchmarks: {error}", style="bold red", highlight=False, soft_wrap=True)
         return 1
-    console = Console()
-    # Without a terminal there is no width to fit into.
-    show(console if console.is_terminal else Console(width=180), figures)
     return 0
 
 

@@ -155,7 +155,8 @@ async def _run() -> Telling:
     missing = [name for name in _MARKS if name not in telling.marks]
     if code != 0 or missing or telling.said is None or telling.mailed is None:
         last = " / ".join(line.strip() for line in telling.lines[-5:])
-        msg = f"the demo ended with code {code}, without {', '.join(missing) or 'an e-mail'}; last lines: {last}"
+        lacking = ", ".join(missing) or "nothing"
+        msg = f"the demo ended with code {code}, lacking {lacking}; last lines: {last}"
         raise MeasurementError(msg)
     return telling
 

@@ -12,11 +12,11 @@ from temporalio.client import Client
 from workflows import PROJECT, workflow_id
 
 _PARTS = {
-    EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED: "workflow tasks",
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED: "updates",
-    EventType.EVENT_TYPE_TIMER_STARTED: "timers",
+    EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED: "workflow task",
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED: "update",
+    EventType.EVENT_TYPE_TIMER_STARTED: "timer",
     EventType.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES: "change of search attributes",
-    EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED: "failed workflow tasks",
+    EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED: "failed workflow task",
 }
 
 
@@ -88,5 +88,5 @@ def parts(events: Iterable[HistoryEvent]) -> str:
         for event in events
         if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
     )
-    shown = [f"{number} {words}" for number, words in named if number]
+    shown = [f"{number} x {words}" for number, words in named if number]
     return ", ".join([*shown, *(f"{number} x {name}" for name, number in activities.items())])

@@ -12,12 +12,14 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import SecretStr
 from temporalio.client import Client
 from temporalio.common import SearchAttributeKey
+from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -139,11 +141,18 @@ async def staged() -> AsyncIterator[Stage]:
 async def _start_server() -> WorkflowEnvironment:
     with _silent_stdout():
         return await WorkflowEnvironment.start_local(
+            runtime=_runtime(),
             plugins=[tutti_plugin()],
             dev_server_existing_path=server_program(),
             dev_server_log_level="error",
             search_attributes=[_KEYS[kind](name) for name, kind in SEARCH_ATTRIBUTES.items()],
         )
+
+
+@cache
+def _runtime() -> Runtime:
+    """Return the engine client's runtime; its log goes to stdout; Python's log tells of failures, too."""
+    return Runtime(telemetry=TelemetryConfig(logging=LoggingConfig(filter="ERROR")))
 
 
 @contextmanager

@@ -17,6 +17,8 @@ from pydantic import (
     StringConstraints,
 )
 
+# Asked once: every call walks the zone files, and models are validated inside workflow tasks.
+_ZONES = frozenset(available_timezones())
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]")
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(s|m|h|d)")
@@ -39,7 +41,7 @@ def _plausible_utc(value: datetime) -> datetime:
 
 
 def _known_zone(value: str) -> str:
-    if value not in available_timezones():
+    if value not in _ZONES:
         msg = f"{value!r} is no IANA time zone; write it like 'Europe/Berlin'"
         raise ValueError(msg)
     return value

@@ -1,7 +1,4 @@
-"""The HTTP door: what reaches Tutti from outside, and what persons outside may ask of it."""
+"""The doors from outside: `gateway.app` over HTTP, `gateway.imports` for the history of other tools.
 
-from __future__ import annotations
-
-from gateway.app import AccountDoor, create_app
-
-__all__ = ["AccountDoor", "create_app"]
+The two are imported by their own names, because whoever imports a file needs no web framework.
+"""

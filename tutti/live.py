@@ -69,16 +69,19 @@ class LivePlayer:
         began = loop.time()
         waiting: list[asyncio.Task[Played]] = []
         for moment, step in self._scenario.moments(start):
+            if step.propose is None:
+                for asked in waiting:
+                    yield await asked
+                waiting.clear()
             delay = step.at.total_seconds() - (loop.time() - began)
             await asyncio.sleep(max(0.0, delay))
             task = asyncio.create_task(self.play(step, moment))
-            waiting.append(task)
             if step.propose is None:
-                for done in waiting:
-                    yield await done
-                waiting.clear()
-        for done in waiting:
-            yield await done
+                yield await task
+            else:
+                waiting.append(task)
+        for asked in waiting:
+            yield await asked
 
     async def _answer(self, given: GivenAnswer) -> ApprovalAnswer:
         pending = await self._asked(given)

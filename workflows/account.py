@@ -110,6 +110,8 @@ class AccountWorkflow:
         """Live: turn after turn, until the history is long enough to continue as new."""
         self._carry_out(resume(self._state, workflow.now()))
         while True:
+            if not self._inbox:
+                self._publish()
             await workflow.wait_condition(self._has_work)
             self._turn()
             if self._should_continue():
@@ -222,7 +224,6 @@ class AccountWorkflow:
             task = asyncio.create_task(self._perform(effect))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
-        self._publish()
         self._arm()
 
     def _publish(self) -> None:

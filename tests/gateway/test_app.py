@@ -8,8 +8,7 @@ import pytest_asyncio
 import structlog
 
 from domain import Observation, Signal, SignalKind
-from gateway import create_app
-from gateway.app import MAX_BODY_BYTES
+from gateway.app import MAX_BODY_BYTES, create_app
 from ledger import Ledger
 from tests.channels.support import ADA, LINKS, broken, http_server
 

@@ -17,7 +17,7 @@ import uvicorn
 from temporalio.client import Client
 
 from activities.channels import UnsubscribeLinks
-from gateway import create_app
+from gateway.app import create_app
 from ledger import Ledger, LedgerError
 from tutti.local._ports import LOOPBACK
 from tutti.settings import Settings, SettingsError, temporal_config
