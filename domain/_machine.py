@@ -128,7 +128,7 @@ def _apply(turn: Turn, event: Event) -> None:
         case HoldReleased():
             _release_hold(turn, event.hold_id, event.released_by)
         case Projected():
-            turn.state.outbox = turn.state.outbox[event.count :]
+            del turn.state.outbox[: event.count]
             turn.state.projecting = 0
         case Refused():
             turn.refuse(event.what, event.why)
@@ -194,6 +194,6 @@ def _flush_when_due(turn: Turn) -> None:
     # While a touch is in flight its receipt is awaited, so that decision and receipt travel together.
     urgent = state.urgent_facts and state.active is None and state.consulting is None
     if urgent or len(state.outbox) >= FLUSH_COUNT or oldest_waited >= FLUSH_AFTER:
-        facts = state.outbox[:FLUSH_BATCH]
+        facts = tuple(state.outbox[:FLUSH_BATCH])
         state.projecting = len(facts)
         turn.effects.append(Project(batch=FactBatch(account_id=state.account_id, facts=facts)))

@@ -143,7 +143,7 @@ class AccountState(BaseModel):
     """Counts changes of the account's world that can change a ruling."""
     policy_digest: str | None = None
     seen: dict[str, None] = {}
-    outbox: tuple[LedgerFact, ...] = ()
+    outbox: list[LedgerFact] = []
     projecting: int = 0
     """How many facts at the head of the outbox are on their way to the ledger."""
     seq: int = 0
@@ -155,7 +155,9 @@ class AccountState(BaseModel):
 
     def fork(self) -> Self:
         """Return a copy whose containers can be changed without changing this one."""
-        changes = {name: value.copy() for name, value in self.__dict__.items() if isinstance(value, dict)}
+        changes = {
+            name: value.copy() for name, value in self.__dict__.items() if isinstance(value, (dict, list))
+        }
         return self.model_copy(update=changes)
 
     @property

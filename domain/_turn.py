@@ -49,13 +49,13 @@ class Turn:
 
     def record(self, fact: LedgerFact) -> None:
         """Queue a fact for the ledger; a full outbox gives up its oldest signals first."""
-        outbox = (*self.state.outbox, fact)
+        outbox = self.state.outbox
+        outbox.append(fact)
         if len(outbox) > OUTBOX_LIMIT:
-            sent, waiting = outbox[: self.state.projecting], outbox[self.state.projecting :]
-            victim = next((i for i, item in enumerate(waiting) if item.type == "signal"), 0)
-            outbox = (*sent, *waiting[:victim], *waiting[victim + 1 :])
+            start = self.state.projecting
+            waiting = range(start, len(outbox))
+            del outbox[next((i for i in waiting if outbox[i].type == "signal"), start)]
             self.state.unprojected += 1
-        self.state.outbox = outbox
 
     def note(self, text: str) -> None:
         """Add a line to the account's recent story."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
@@ -216,6 +219,9 @@ def import_hubspot(
     ] = False,
 ) -> None:
     """Import a HubSpot export: companies, contacts, their history, and what was sent to them."""
+    if not directory.is_dir():
+        # Before the engine is asked: the commonest mistake needs no server to be seen.
+        fail(f"{directory}: no such folder; name the folder with the exported CSV files", UNUSABLE)
     from tutti.importing import run_import
 
     policy_set = _load_policies(policies)
@@ -234,9 +240,22 @@ def ledger_rebuild() -> None:
     _run(rebuild(out, _settings()))
 
 
-def main() -> None:
-    """Run the command."""
-    app()
+def main() -> NoReturn:
+    """Run the command and end the process.
+
+    The engine's client has threads that Python does not know of. One that lets go of an object while the
+    interpreter is being taken down crashes the process when its work is done (seen as
+    SIGSEGV on a busy machine). So the interpreter is not taken down: the process just ends.
+    """
+    code = FAILED
+    try:
+        app()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # who read the other end of a pipe has gone
+            stream.flush()
+    os._exit(code)
 
 
 def _run(work: Coroutine[Any, Any, _T]) -> _T:

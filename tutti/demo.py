@@ -280,12 +280,22 @@ async def _until_stopped(stack: LocalStack) -> None:
 
 
 def _start_fresh(home: Path) -> None:
-    home.parent.mkdir(parents=True, exist_ok=True)
-    if home.exists():
-        folder = StackFolder(home)
-        folder.take()
-        folder.release()
-        shutil.rmtree(home)
+    """Empty the demo's folder, unless a stack runs on it.
+
+    Raises:
+        DemoError: it cannot be written here.
+        StackError: a stack runs on it.
+    """
+    try:
+        home.parent.mkdir(parents=True, exist_ok=True)
+        if home.exists():
+            folder = StackFolder(home)
+            folder.take()
+            folder.release()
+            shutil.rmtree(home)
+    except OSError as error:
+        what = f"cannot write in {home.parent.absolute()}: {error.strerror}"
+        raise DemoError(f"{what}; start the demo in a folder of your own") from error
 
 
 def _show_links(console: Console, stack: LocalStack, scenario: Scenario, *, stay: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from pathlib import Path
 
@@ -35,9 +34,6 @@ async def run_import(  # noqa: PLR0913 - two consoles, a source, a target, and h
     Raises:
         EngineUnavailableError: Temporal does not answer; what was sent before stays, so import again.
     """
-    # Before the engine is asked: a wrong path is the commonest mistake, and no server is needed to see it.
-    if not await asyncio.to_thread(directory.is_dir):
-        return _unusable(errors, f"{directory}: no such folder; name the folder with the exported CSV files")
     accounts = accounts or AccountClient(await connect(), decision_window=policies.decision_window)
     try:
         report = await _with_progress(console, directory, policies, accounts)
@@ -56,7 +52,7 @@ async def _with_progress(
     console: Console, directory: Path, policies: PolicySet, accounts: AccountClient
 ) -> ImportReport:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         tasks: dict[str, TaskID] = {}
 
         def on_progress(what: str, done: int, total: int) -> None:

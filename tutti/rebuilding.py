@@ -38,7 +38,7 @@ async def rebuild(console: Console, settings: Settings) -> None:
     facts = 0
     try:
         await ledger.migrate()
-        with Progress(console=console, transient=True) as progress:
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             task = progress.add_task("reading histories", total=await count_runs(client))
             async for batches in batches_by_run(client):
                 for batch in batches:

@@ -39,7 +39,8 @@ STATUS_STYLE = {
     ProposalStatus.FAILED: "red",
     ProposalStatus.IN_DOUBT: "bold red",
 }
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""All but the line break: escape sequences, and what turns the direction of writing."""
 
 
 def plain(text: str) -> str:
@@ -61,9 +62,9 @@ def since(start: datetime, moment: datetime) -> str:
     """Return a moment as its distance from a start: `+2s`, `+1.5s`, `+3d 4h`; two units at most."""
     distance = moment - start
     sign = "-" if distance < timedelta() else "+"
-    seconds = abs(distance).total_seconds()
+    seconds = round(abs(distance).total_seconds(), 1)
     if seconds < 60:  # noqa: PLR2004 - a minute
-        return f"{sign}{seconds:.1f}".removesuffix(".0") + "s"
+        return f"{sign}{seconds:g}s"
     left = round(seconds)
     parts = []
     for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):

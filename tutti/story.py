@@ -268,7 +268,7 @@ def _wish(proposal: Proposal, people: dict[str, Contact]) -> Text:
 
 def _table(*columns: str) -> Table:
     table = Table(
-        box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim", show_edge=False, padding=(0, 2, 0, 0)
+        box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim", show_edge=False, padding=(0, 1, 0, 0)
     )
     for column in columns:
         table.add_column(column, overflow="fold")

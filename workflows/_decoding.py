@@ -20,6 +20,10 @@ _OBSERVATION: TypeAdapter[Observation] = TypeAdapter(Observation)
 _OBSERVATIONS: TypeAdapter[list[Observation]] = TypeAdapter(list[Observation])
 
 
+REFUSALS_LISTED = 20
+"""Bad items of one batch that are refused one by one; a flood of them must not become the account's story."""
+
+
 class UnreadableMessageError(Exception):
     """A message that does not have the shape of its kind; the text says what is wrong, and where."""
 
@@ -46,7 +50,7 @@ def read_observations(arguments: tuple[object, ...]) -> list[Event]:
     try:
         return [Observed(observation=item) for item in _OBSERVATIONS.validate_python(items)]
     except ValidationError:
-        return [_read_observation(number, item) for number, item in enumerate(items)]
+        return _read_one_by_one(items)
 
 
 def explain(error: ValidationError) -> str:
@@ -58,11 +62,21 @@ def explain(error: ValidationError) -> str:
     return "; ".join(problems[:3])[:1_500] + more
 
 
-def _read_observation(number: int, item: object) -> Event:
-    try:
-        return Observed(observation=_OBSERVATION.validate_python(item))
-    except ValidationError as error:
-        return Refused(what="signal", why=f"item {number}: {explain(error)}")
+def _read_one_by_one(items: list[object]) -> list[Event]:
+    events: list[Event] = []
+    refused = 0
+    for number, item in enumerate(items):
+        try:
+            events.append(Observed(observation=_OBSERVATION.validate_python(item)))
+        except ValidationError as error:
+            refused += 1
+            if refused <= REFUSALS_LISTED:
+                events.append(Refused(what="signal", why=f"item {number}: {explain(error)}"))
+    if refused > REFUSALS_LISTED:
+        events.append(
+            Refused(what="signal", why=f"and {refused - REFUSALS_LISTED} more items of the same batch")
+        )
+    return events
 
 
 def _only(arguments: tuple[object, ...]) -> object:

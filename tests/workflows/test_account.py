@@ -129,6 +129,7 @@ async def test_malformed_messages_are_refused_and_recorded(stage: Stage) -> None
     await handle.signal("observe", foreign)
     await handle.signal("observe", [{"type": "signal"}, reply().model_dump(mode="json")])
     await handle.signal("observe", "x" * 1_000_000)
+    await handle.signal("observe", list(range(20_000)))
     await handle.signal("report_outcome", {"outcome_id": -1})
     await handle.signal("answer_approval_signal", None)
     await handle.signal("no_such_signal", {"any": "thing"})
@@ -138,8 +139,8 @@ async def test_malformed_messages_are_refused_and_recorded(stage: Stage) -> None
             await handle.execute_update("propose", argument)
         assert isinstance(refused.value.cause, ApplicationError)
         assert refused.value.cause.type == "MalformedMessage"
-    status = await stage.status_when(lambda s: s.refusals >= 13, "thirteen refusals")
-    assert status.refusals == 13
+    status = await stage.status_when(lambda s: s.refusals >= 34, "all refusals")
+    assert status.refusals == 13 + 21, "a flood is refused in twenty lines and a total"
     assert status.signals_absorbed == 1, "the good item of a bad batch counts"
     (view,) = await stage.propose(wanted("sdr-1"))
     assert view.settled, "the account is as well as before"

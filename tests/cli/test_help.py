@@ -1,0 +1,39 @@
+"""Every command says what it is for before anybody needs the manual."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.cli.program import tutti
+from tutti.cli import app
+
+COMMANDS = ("up", "demo", "simulate", "why", "status", "policy check", "import hubspot", "ledger rebuild")
+
+
+async def test_the_help_names_every_command(tmp_path: Path) -> None:
+    shown = await tutti("--help", cwd=tmp_path)
+
+    assert shown.code == 0
+    for command in COMMANDS:
+        assert f"│ {command.split()[0]} " in shown.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_explains_itself_and_all_its_options(command: str) -> None:
+    shown = CliRunner().invoke(app, [*command.split(), "--help"], prog_name="tutti", terminal_width=80)
+
+    assert shown.exit_code == 0
+    assert f"Usage: tutti {command} " in shown.output
+    options = [line.strip("│ ").split(maxsplit=2) for line in shown.output.splitlines() if "│ --" in line]
+    assert options
+    assert all(len(option) == 3 for option in options), "an option says nothing"
+
+
+async def test_a_mistyped_command_gets_a_suggestion(tmp_path: Path) -> None:
+    finished = await tutti("statsu", "northwind", cwd=tmp_path)
+
+    assert finished.code == 2
+    assert "Did you mean 'status'?" in finished.err
