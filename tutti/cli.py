@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from governance import PolicySet
     from tutti.scenario import Scenario
     from tutti.settings import Settings
+
+STARTED = time.monotonic() - time.process_time()
+"""About when this process began: until here it has done nothing but compute."""
 
 # Commands import what they need when they run: the engine's client alone takes most of a second to load.
 
@@ -131,7 +135,7 @@ def demo(
 
     stay = out.is_terminal if keep is None else keep
     try:
-        code = asyncio.run(run_demo(out, stay=stay))
+        code = asyncio.run(run_demo(out, stay=stay, began=STARTED))
     except DemoError as error:
         fail(error)
     except KeyboardInterrupt:

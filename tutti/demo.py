@@ -47,12 +47,13 @@ class DemoError(Exception):
     """The story could not be told; the text says where it broke off."""
 
 
-async def run_demo(console: Console, *, stay: bool, home: Path = HOME) -> int:
+async def run_demo(console: Console, *, stay: bool, began: float, home: Path = HOME) -> int:
     """Tell the story from a fresh start.
 
     Args:
         console: Where it is told.
         stay: Whether to keep the stack up afterwards, until Ctrl-C.
+        began: When the command was started, on the monotonic clock.
         home: Folder of the demo's own stack; emptied first.
 
     Returns:
@@ -61,7 +62,6 @@ async def run_demo(console: Console, *, stay: bool, home: Path = HOME) -> int:
     Raises:
         DemoError: it did not.
     """
-    began = time.monotonic()
     try:
         policies = load_policy_set(EXAMPLES / "demo" / "policies")
         scenario = load_scenario(EXAMPLES / "demo" / "scenario.yaml")
