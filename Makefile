@@ -47,7 +47,7 @@ test: $(STAMP)
 	@echo "== lint-imports: who may import whom"
 	@$(BIN)/lint-imports --no-logo
 	@echo "== pytest: behaviour"
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile  # much of the time is waiting: two at a time halves it
 
 env: $(STAMP)
 	@:
