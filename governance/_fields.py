@@ -9,13 +9,12 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+from domain import Duration as AnyDuration
 from domain import Identifier, ShortText
 
 LONGEST_WINDOW = timedelta(days=90)
 """Longest rolling window: accounts remember their touches a little longer than that."""
 MINUTES_A_DAY = 24 * 60
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(s|m|h|d)")
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 _TIME_OF_DAY = re.compile(r"(\d{2}):(\d{2})")
 
 
@@ -23,15 +22,6 @@ class PolicyModel(BaseModel):
     """Base of everything read from a policy file: immutable, and unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_by_name=False)
-
-
-def _duration(value: object) -> timedelta:
-    if isinstance(value, timedelta):
-        return value
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError(f"{value!r} is no duration; write it like 30s, 15m, 4h or 7d")
-    return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
 
 
 def _positive(value: timedelta) -> timedelta:
@@ -75,10 +65,10 @@ def _not_empty(value: Sized) -> Sized:
 NotEmpty = AfterValidator(_not_empty)
 """For lists; unlike a minimum length it stays silent about lists whose entries have mistakes of their own."""
 
-Span = Annotated[timedelta, BeforeValidator(_duration)]
+Span = AnyDuration
 """A duration, zero allowed; written `30s`, `15m`, `4h`, `7d` or `1.5s`."""
 
-Duration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_positive)]
+Duration = Annotated[AnyDuration, AfterValidator(_positive)]
 """A duration longer than nothing."""
 
 Window = Annotated[Duration, AfterValidator(_within_memory)]
