@@ -15,6 +15,7 @@ from domain._account import (
     Signal,
 )
 from domain._approval import AnswerResult, Approval, ApprovalAnswer
+from domain._approving import answer_key
 from domain._base import (
     Amount,
     CountryCode,
@@ -27,10 +28,11 @@ from domain._base import (
     ShortText,
     ZoneName,
 )
-from domain._canonical import digest_of, person_key, short_key
+from domain._canonical import contact_key, digest_of, person_key, short_key
 from domain._machine import Due, Step, advance, next_due, resume
 from domain._messages import (
     Answered,
+    Block,
     Consult,
     Delivered,
     Effect,
@@ -44,6 +46,7 @@ from domain._messages import (
     Projected,
     Proposed,
     Refused,
+    Revoke,
     Ruled,
 )
 from domain._proposal import (
@@ -116,6 +119,7 @@ __all__ = [
     "ApprovalStatus",
     "Assessment",
     "Autonomy",
+    "Block",
     "Candidate",
     "Consent",
     "Consult",
@@ -166,6 +170,7 @@ __all__ = [
     "Recipient",
     "RefusalFact",
     "Refused",
+    "Revoke",
     "Role",
     "RuleHit",
     "Ruled",
@@ -188,8 +193,10 @@ __all__ = [
     "Verdict",
     "ZoneName",
     "advance",
+    "answer_key",
     "card",
     "conflict_message",
+    "contact_key",
     "digest_of",
     "known_digest",
     "next_due",

@@ -10,7 +10,7 @@ from domain._base import Frozen, Identifier, LongText, Moment, ShortText
 from domain._proposal import ApprovalRoute
 from domain._vocabulary import Answer, ApprovalStatus, ReasonCode
 
-ApprovalId = Annotated[str, StringConstraints(min_length=1, max_length=160)]
+ApprovalId = Annotated[ShortText, StringConstraints(min_length=1, max_length=160)]
 
 
 class Approval(Frozen):

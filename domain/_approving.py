@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from domain._approval import AnswerResult, Approval, ApprovalAnswer
+from domain._base import one_line
 from domain._messages import Answered
 from domain._proposal import Decision
 from domain._records import AnswerFact, ApprovalFact
@@ -54,10 +55,15 @@ def request(turn: Turn, item: OpenProposal, decision: Decision) -> None:
     turn.note(f"Asked {route.group} about {item.proposal.action} of {item.proposal.actor}")
 
 
+def answer_key(given: ApprovalAnswer) -> str:
+    """Return the key under which an answer's result is remembered: ids are unique per approval."""
+    return f"{given.approval_id}/{given.answer_id}"
+
+
 def answer(turn: Turn, event: Answered) -> None:
     """Take an answer: the first valid one wins, and every one is recorded with its result."""
     given = event.answer
-    if given.answer_id in turn.state.answers:
+    if answer_key(given) in turn.state.answers:
         return
     approval = turn.state.approvals.get(given.approval_id)
     refusal = _why_refused(turn, approval, given)
@@ -68,7 +74,7 @@ def answer(turn: Turn, event: Answered) -> None:
             approval_id=given.approval_id,
             accepted=False,
             status=status,
-            message=(refusal or "there is no such approval")[:300],
+            message=one_line(refusal or "there is no such approval"),
         ))  # fmt: skip
         return
     approved = given.answer is Answer.APPROVE
@@ -86,7 +92,7 @@ def answer(turn: Turn, event: Answered) -> None:
         approval_id=given.approval_id,
         accepted=True,
         status=settled.status,
-        message=f"recorded: {settled.status.value} by {given.approver}",
+        message=one_line(f"recorded: {settled.status.value} by {given.approver}"),
     ))  # fmt: skip
     turn.world_changed()
     turn.note(f"{given.approver} {settled.status.value} {approval.approval_id}")
@@ -177,7 +183,7 @@ def _store(turn: Turn, approval: Approval) -> None:
 
 
 def _remember(turn: Turn, given: ApprovalAnswer, result: AnswerResult) -> None:
-    turn.state.answers[given.answer_id] = result
+    turn.state.answers[answer_key(given)] = result
     trim(turn.state.answers, ANSWERS_LIMIT)
     turn.record(AnswerFact(seq=turn.next_seq(), at=turn.now, answer=given, result=result))
     if not result.accepted:

@@ -33,7 +33,11 @@ class Frozen(BaseModel):
 
 
 def _plausible_utc(value: datetime) -> datetime:
-    moment = value.astimezone(UTC)
+    try:
+        moment = value.astimezone(UTC)
+    except OverflowError:
+        msg = "lies outside the calendar"
+        raise ValueError(msg) from None
     if not EARLIEST <= moment < LATEST:
         msg = f"must lie between {EARLIEST.year} and {LATEST.year}; found {moment.isoformat()}"
         raise ValueError(msg)
@@ -62,6 +66,11 @@ def _duration(value: object) -> timedelta:
         msg = f"{value!r} is no duration; write it like 30s, 15m, 4h or 7d"
         raise ValueError(msg)
     return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+
+
+def one_line(text: str, limit: int = 300) -> str:
+    """Return text as a `ShortText`: control characters become spaces, the rest is cut at the limit."""
+    return _CONTROL.sub(" ", text)[:limit]
 
 
 Moment = Annotated[AwareDatetime, AfterValidator(_plausible_utc)]

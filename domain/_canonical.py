@@ -24,6 +24,11 @@ def person_key(email: str) -> str:
     return hashlib.sha256(f"email:{email.strip().casefold()}".encode()).hexdigest()
 
 
+def contact_key(account_id: str, contact_id: str) -> str:
+    """Return the key of a contact within an account: it blocks a person whose address nobody knows."""
+    return hashlib.sha256(f"contact:{account_id}/{contact_id}".encode()).hexdigest()
+
+
 def short_key(*parts: str) -> str:
     """Return a 16-character key of an id, for remembering many ids in little space."""
     return hashlib.blake2b("\x1f".join(parts).encode(), digest_size=8).hexdigest()

@@ -31,11 +31,13 @@ from domain._messages import (
     Refused,
     Ruled,
 )
-from domain._records import FactBatch, HoldFact
+from domain._records import FactBatch, HoldFact, LedgerFact
 from domain._state import (
     FLUSH_AFTER,
     FLUSH_BATCH,
+    FLUSH_BYTES,
     FLUSH_COUNT,
+    HOLD_LIMIT,
     AccountState,
 )
 from domain._turn import Turn
@@ -60,10 +62,28 @@ def advance(state: AccountState, events: Iterable[Event], now: datetime) -> Step
     Returns:
         The account after, and what the shell must carry out.
     """
+    # A ruling judged the world before these messages: it comes after them, and is stale if they matter.
+    ordered = sorted(events, key=lambda event: isinstance(event, Ruled))
+    try:
+        return _advance(state, ordered, now)
+    except Exception:  # noqa: BLE001 - one message must never stop an account for ever
+        return _advance(state, [_harmless(state, event, now) for event in ordered], now)
+
+
+def _advance(state: AccountState, events: Iterable[Event], now: datetime) -> Step:
     turn = Turn(state.fork(), now)
     for event in events:
         _apply(turn, event)
     return _settle(turn)
+
+
+def _harmless(state: AccountState, event: Event, now: datetime) -> Event:
+    """Return the event, or a refusal in its place if the account cannot take it."""
+    try:
+        _advance(state, [event], now)
+    except Exception as error:  # noqa: BLE001 - see `advance`
+        return Refused(what=type(event).__name__, why=f"it cannot be processed ({type(error).__name__})")
+    return event
 
 
 def resume(state: AccountState, now: datetime) -> Step:
@@ -159,7 +179,11 @@ def _place_hold(turn: Turn, hold: Hold) -> None:
     if hold.expires_at is not None and hold.expires_at <= turn.now:
         turn.refuse("hold", f"{hold.hold_id} expired at {hold.expires_at.isoformat()}")
         return
+    if len(turn.state.holds) >= HOLD_LIMIT:
+        turn.refuse("hold", f"{hold.hold_id}: at most {HOLD_LIMIT} holds stand at a time")
+        return
     turn.state.holds[hold.hold_id] = hold
+    turn.revoke()
     turn.record(HoldFact(seq=turn.next_seq(), at=turn.now, hold=hold))
     turn.world_changed()
     turn.note(f"{hold.placed_by} placed a hold: {hold.reason}")
@@ -186,6 +210,16 @@ def _end_hold(turn: Turn, hold: Hold, ended_by: str) -> None:
             turn.put(item.model_copy(update={"due_at": turn.now}))
 
 
+def _batch(outbox: list[LedgerFact]) -> tuple[LedgerFact, ...]:
+    size, count = 0, 0
+    for fact in outbox[:FLUSH_BATCH]:
+        size += len(fact.model_dump_json().encode())
+        if count and size > FLUSH_BYTES:
+            break
+        count += 1
+    return tuple(outbox[:count])
+
+
 def _flush_when_due(turn: Turn) -> None:
     state = turn.state
     if state.projecting or not state.outbox:
@@ -194,6 +228,6 @@ def _flush_when_due(turn: Turn) -> None:
     # While a touch is in flight its receipt is awaited, so that decision and receipt travel together.
     urgent = state.urgent_facts and state.active is None and state.consulting is None
     if urgent or len(state.outbox) >= FLUSH_COUNT or oldest_waited >= FLUSH_AFTER:
-        facts = tuple(state.outbox[:FLUSH_BATCH])
+        facts = _batch(state.outbox)
         state.projecting = len(facts)
         turn.effects.append(Project(batch=FactBatch(account_id=state.account_id, facts=facts)))

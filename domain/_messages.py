@@ -106,5 +106,17 @@ class Project(Frozen):
     batch: FactBatch
 
 
-Effect = Consult | HandOver | Project
+class Block(Frozen):
+    """Put objections into the shared suppression store now; safe to repeat, answered by nothing."""
+
+    batch: FactBatch
+
+
+class Revoke(Frozen):
+    """Stop the touch in flight if its channel has not handed it over; its receipt still comes."""
+
+    touch_id: ShortText
+
+
+Effect = Consult | HandOver | Project | Block | Revoke
 """What a shell must carry out."""

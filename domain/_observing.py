@@ -6,7 +6,8 @@ from datetime import timedelta
 
 from domain._account import Account, Contact, PastTouch, Reading, Signal
 from domain._approving import withdraw
-from domain._canonical import short_key
+from domain._base import one_line
+from domain._canonical import contact_key, short_key
 from domain._messages import Observed, OutcomeReported
 from domain._records import (
     AccountFact,
@@ -16,8 +17,9 @@ from domain._records import (
     SignalFact,
     SuppressionFact,
 )
-from domain._state import TOUCH_LIMIT, TOUCH_MEMORY, OpenProposal
+from domain._state import CONTACT_LIMIT, READING_LIMIT, TOUCH_LIMIT, TOUCH_MEMORY, OpenProposal
 from domain._touch import Outcome, TouchRecord
+from domain._touching import forget_beyond
 from domain._turn import Turn, trim
 from domain._vocabulary import (
     OutcomeKind,
@@ -36,6 +38,8 @@ _ACCOUNT_EXITS = {
     SignalKind.REPLY: "the account replied",
     SignalKind.MEETING_BOOKED: "a meeting was booked",
 }
+_OBJECTIONS = frozenset({SignalKind.OPT_OUT, SignalKind.COMPLAINT})
+"""What always takes effect: a wrong clock or a forgotten touch is no reason to contact somebody."""
 _OUTCOME_SIGNALS = {
     OutcomeKind.REPLY: SignalKind.REPLY,
     OutcomeKind.MEETING: SignalKind.MEETING_BOOKED,
@@ -64,17 +68,18 @@ def report_outcome(turn: Turn, event: OutcomeReported) -> None:
     """Attach an outcome to its touch and let it act like the signal it is."""
     outcome = event.outcome
     touch = turn.state.touches.get(outcome.touch_id)
-    if touch is None:
+    kind = _OUTCOME_SIGNALS.get(outcome.kind)
+    objection = kind in _OBJECTIONS and bool(outcome.contact_id)
+    if touch is None and not objection:
         turn.refuse("outcome", f"touch {outcome.touch_id} is not known on this account")
         return
-    if outcome.at > turn.now + CLOCK_SKEW:
+    if outcome.at > turn.now + CLOCK_SKEW and not objection:
         turn.refuse("outcome", f"{outcome.outcome_id}: its time {outcome.at.isoformat()} lies in the future")
         return
     if not turn.first_time(short_key("outcome", outcome.source, outcome.outcome_id)):
         return
     turn.record(OutcomeFact(seq=turn.next_seq(), at=turn.now, outcome=outcome))
-    kind = _OUTCOME_SIGNALS.get(outcome.kind)
-    turn.note(f"Outcome of {touch.action}: {outcome.kind.value}")
+    turn.note(f"Outcome of {touch.action if touch else outcome.touch_id}: {outcome.kind.value}")
     turn.world_changed()
     if kind is not None:
         _act_on(turn, _signal_of(outcome, touch, kind))
@@ -82,25 +87,27 @@ def report_outcome(turn: Turn, event: OutcomeReported) -> None:
 
 def merge_reading(turn: Turn, reading: Reading | None) -> None:
     """Keep the newest reading of each system."""
-    if reading is None:
+    if reading is None or reading.observed_at > turn.now + CLOCK_SKEW:
         return
     known = turn.state.readings.get(reading.system)
     if known is None or known.observed_at <= reading.observed_at:
         turn.state.readings[reading.system] = reading
+        trim(turn.state.readings, READING_LIMIT)
 
 
-def _signal_of(outcome: Outcome, touch: TouchRecord, kind: SignalKind) -> Signal:
+def _signal_of(outcome: Outcome, touch: TouchRecord | None, kind: SignalKind) -> Signal:
     return Signal(
         signal_id=outcome.outcome_id,
         source=outcome.source,
         kind=kind,
         observed_at=outcome.at,
-        contact_id=outcome.contact_id or touch.contact_id,
+        contact_id=outcome.contact_id or (touch.contact_id if touch else None),
     )
 
 
 def _observe_signal(turn: Turn, signal: Signal) -> None:
-    if signal.observed_at > turn.now + CLOCK_SKEW:
+    objection = signal.kind in _OBJECTIONS
+    if signal.observed_at > turn.now + CLOCK_SKEW and not objection:
         turn.refuse(
             "signal", f"{signal.signal_id}: observed_at {signal.observed_at.isoformat()} lies in the future"
         )
@@ -115,7 +122,7 @@ def _observe_signal(turn: Turn, signal: Signal) -> None:
 
 def _act_on(turn: Turn, signal: Signal) -> None:
     """Let an exit signal take effect at once, whatever the account is waiting for."""
-    if signal.kind in {SignalKind.OPT_OUT, SignalKind.COMPLAINT}:
+    if signal.kind in _OBJECTIONS:
         _opt_out(turn, signal)
     elif signal.kind in _ACCOUNT_EXITS:
         what = _ACCOUNT_EXITS[signal.kind]
@@ -133,20 +140,12 @@ def _opt_out(turn: Turn, signal: Signal) -> None:
     contact = turn.state.contacts.get(signal.contact_id) or Contact(
         contact_id=signal.contact_id, name=signal.contact_id
     )
-    if contact.opted_out_at is None or signal.observed_at < contact.opted_out_at:
-        contact = contact.model_copy(update={"opted_out_at": signal.observed_at})
+    since = min(signal.observed_at, turn.now)
+    if contact.opted_out_at is None or since < contact.opted_out_at:
+        contact = contact.model_copy(update={"opted_out_at": since})
         turn.state.contacts[contact.contact_id] = contact
         turn.record(ContactFact(seq=turn.next_seq(), at=turn.now, contact=contact))
-    if contact.person_key is not None:
-        turn.record(
-            SuppressionFact(
-                seq=turn.next_seq(),
-                at=turn.now,
-                person_key=contact.person_key,
-                contact_id=contact.contact_id,
-                source=signal.source,
-            )
-        )
+    turn.suppress(*_suppressions(turn, contact, signal.source))
     turn.world_changed()
     turn.note(f"{contact.contact_id} opted out ({signal.source})")
     for item in tuple(turn.state.open.values()):
@@ -157,6 +156,8 @@ def _opt_out(turn: Turn, signal: Signal) -> None:
 def _drop(turn: Turn, item: OpenProposal, reason: ReasonCode, message: str) -> None:
     """End a proposal that is not with its channel yet; the last check may still stop one that is."""
     if item.status is ProposalStatus.IN_FLIGHT:
+        turn.put(item.model_copy(update={"exit_reason": reason, "exit_message": one_line(message)}))
+        turn.revoke()
         return
     withdraw(turn, item, message)
     turn.close(item, ProposalStatus.SUPPRESSED, reason, message)
@@ -181,21 +182,43 @@ def _observe_contact(turn: Turn, contact: Contact) -> None:
     merged = contact.model_copy(update={"opted_out_at": opted_out_at})
     if merged == known:
         return
+    if known is None and len(turn.state.contacts) >= CONTACT_LIMIT:
+        turn.refuse("contact", f"{contact.contact_id}: an account holds at most {CONTACT_LIMIT} contacts")
+        return
     turn.state.contacts[contact.contact_id] = merged
     turn.record(ContactFact(seq=turn.next_seq(), at=turn.now, contact=merged))
     turn.world_changed()
-    newly_blocked = opted_out_at is not None and merged.person_key is not None
-    if newly_blocked and (known is None or known.person_key != merged.person_key):
+    if opted_out_at is not None and (known is None or known.person_key != merged.person_key):
         # An objection that came before the address was known blocks the address now.
-        turn.record(
-            SuppressionFact(
-                seq=turn.next_seq(),
-                at=turn.now,
-                person_key=merged.person_key or "",
-                contact_id=merged.contact_id,
-                source="profile",
-            )
+        turn.suppress(*_suppressions(turn, merged, "profile"))
+    if known is not None and known.email != merged.email:
+        _ask_again(turn, merged)
+
+
+def _ask_again(turn: Turn, contact: Contact) -> None:
+    """An approval was for the person at the address that the approver saw: rule again, and ask again."""
+    for item in tuple(turn.state.open.values()):
+        if item.proposal.contact_id != contact.contact_id or item.status is ProposalStatus.IN_FLIGHT:
+            continue
+        if item.status is ProposalStatus.PENDING_APPROVAL or item.approved_by is not None:
+            withdraw(turn, item, "the address of the person changed")
+            again = {"status": ProposalStatus.DEFERRED, "due_at": turn.now, "approved_by": None}
+            turn.put(item.model_copy(update=again))
+
+
+def _suppressions(turn: Turn, contact: Contact, source: str) -> tuple[SuppressionFact, ...]:
+    keys = (contact.person_key, contact_key(turn.state.account_id, contact.contact_id))
+    return tuple(
+        SuppressionFact(
+            seq=turn.next_seq(),
+            at=turn.now,
+            person_key=key,
+            contact_id=contact.contact_id,
+            source=source,
         )
+        for key in keys
+        if key is not None
+    )
 
 
 def _observe_past_touch(turn: Turn, past_touch: PastTouch) -> None:
@@ -209,8 +232,10 @@ def _observe_past_touch(turn: Turn, past_touch: PastTouch) -> None:
     turn.record(PastTouchFact(seq=turn.next_seq(), at=turn.now, past_touch=past_touch))
     if past_touch.at < turn.now - TOUCH_MEMORY:
         return
-    turn.state.touches[past_touch.touch_id] = TouchRecord(
-        touch_id=past_touch.touch_id,
+    # Other tools number their touches themselves: the source belongs to the identity.
+    touch_id = f"{past_touch.source}:{past_touch.touch_id}"
+    turn.state.touches[touch_id] = TouchRecord(
+        touch_id=touch_id,
         channel=past_touch.channel,
         action=past_touch.action,
         actor=past_touch.source,
@@ -220,5 +245,5 @@ def _observe_past_touch(turn: Turn, past_touch: PastTouch) -> None:
         status=TouchStatus.HANDED_OVER,
         governed=False,
     )
-    trim(turn.state.touches, TOUCH_LIMIT)
+    forget_beyond(turn, TOUCH_LIMIT)
     turn.world_changed()

@@ -118,7 +118,7 @@ class Decision(Frozen):
     rank: int | None = None
     """1 for the best of the proposals judged together."""
     rivals: tuple[Identifier, ...] = ()
-    """The proposals it was judged together with."""
+    """The proposals it was judged together with, the first twenty."""
     policy_digest: str
     decided_at: Moment
     route: ApprovalRoute | None = None

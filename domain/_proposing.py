@@ -10,7 +10,16 @@ from domain._messages import Consult, Proposed, Ruled
 from domain._observing import merge_reading
 from domain._proposal import Candidate, Decision, RulingRequest
 from domain._records import DecisionFact
-from domain._state import PROPOSAL_LIFE, AccountState, Consultation, OpenProposal
+from domain._state import (
+    CONSULT_LIMIT,
+    OPEN_BYTES,
+    OPEN_LIMIT,
+    PROPOSAL_LIFE,
+    RULING_AGE,
+    AccountState,
+    Consultation,
+    OpenProposal,
+)
 from domain._turn import Turn
 from domain._vocabulary import ProposalStatus, ReasonCode, Verdict
 
@@ -26,6 +35,10 @@ def propose(turn: Turn, event: Proposed) -> None:
     if known is not None:
         if known != digest:
             turn.refuse("proposal", conflict_message(proposal.proposal_id))
+        return
+    said = sum(len(item.proposal.content.model_dump_json().encode()) for item in turn.state.open.values())
+    if len(turn.state.open) >= OPEN_LIMIT or said > OPEN_BYTES:
+        turn.refuse("proposal", f"{proposal.proposal_id}: too many proposals are open on this account")
         return
     latest = turn.now + PROPOSAL_LIFE
     item = OpenProposal(
@@ -59,28 +72,29 @@ def consult_when_due(turn: Turn) -> None:
     if state.consulting is not None:
         return
     window_over = state.window_ends_at is not None and state.window_ends_at <= turn.now
-    due = tuple(
-        sorted(
-            proposal_id
-            for proposal_id, item in state.open.items()
-            if (item.status is ProposalStatus.IN_WINDOW and window_over)
-            or (item.status is ProposalStatus.DEFERRED and (item.due_at or turn.now) <= turn.now)
-        )
+    due = sorted(
+        (item.received_at, proposal_id)
+        for proposal_id, item in state.open.items()
+        if (item.status is ProposalStatus.IN_WINDOW and window_over)
+        or (item.status is ProposalStatus.DEFERRED and (item.due_at or turn.now) <= turn.now)
     )
     if window_over:
-        state.window_ends_at = None
+        # Those beyond the limit keep the window over, and are judged as soon as this ruling is back.
+        state.window_ends_at = turn.now if len(due) > CONSULT_LIMIT else None
     if not due:
         return
-    state.consulting = Consultation(revision=state.revision, proposal_ids=due, requested_at=turn.now)
-    turn.effects.append(Consult(request=_ruling_request(turn, due)))
+    ids = tuple(proposal_id for _, proposal_id in due[:CONSULT_LIMIT])
+    state.consulting = Consultation(revision=state.revision, proposal_ids=ids, requested_at=turn.now)
+    turn.effects.append(Consult(request=_ruling_request(turn, ids)))
 
 
 def _ruling_request(turn: Turn, proposal_ids: tuple[str, ...]) -> RulingRequest:
     state = turn.state
+    addressed = {state.open[proposal_id].proposal.contact_id for proposal_id in proposal_ids}
     return RulingRequest(
         account_id=state.account_id,
         account=state.account,
-        contacts=dict(state.contacts),
+        contacts={key: contact for key, contact in state.contacts.items() if key in addressed},
         readings=tuple(state.readings[system] for system in sorted(state.readings)),
         holds=tuple(state.holds.values()),
         touches=state.counted_touches(),
@@ -110,7 +124,7 @@ def apply_ruling(turn: Turn, event: Ruled) -> None:
     state.window_seconds = ruling.decision_window_seconds
     if ruling.assessment is not None:
         state.assessment = ruling.assessment
-    if consultation.revision != state.revision:
+    if consultation.revision != state.revision or turn.now - consultation.requested_at > RULING_AGE:
         reopen(turn, consultation)
         return
     ruled: set[str] = set()

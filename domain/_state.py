@@ -45,7 +45,19 @@ FLUSH_COUNT = 50
 FLUSH_AFTER = timedelta(minutes=15)
 """…or when the oldest has waited this long."""
 FLUSH_BATCH = 200
-"""At most this many facts travel to the ledger in one batch."""
+"""At most this many facts travel to the ledger in one batch..."""
+FLUSH_BYTES = 400_000
+"""... and about this many bytes: the engine takes 2 MB in one payload."""
+CONTACT_LIMIT = 1_000
+HOLD_LIMIT = 50
+READING_LIMIT = 100
+OPEN_LIMIT = 200
+OPEN_BYTES = 400_000
+"""Text of all open proposals together: all of an account travels in one payload at continue-as-new."""
+CONSULT_LIMIT = 50
+"""Proposals judged in one consultation; those beyond it, the latest, are judged right after."""
+RULING_AGE = timedelta(seconds=60)
+"""A ruling that took longer is asked for again: quiet hours and caps move on."""
 PROPOSAL_LIFE = timedelta(days=30)
 """Longest life of a proposal: what has not been sent by then is suppressed as expired."""
 DEFAULT_WINDOW = timedelta(seconds=3)
@@ -68,6 +80,9 @@ class OpenProposal(Frozen):
     approval_id: ShortText | None = None
     approved_by: ShortText | None = None
     decision: Decision | None = None
+    exit_reason: ReasonCode | None = None
+    """Why it ends if the touch in flight turns out not to have been handed over."""
+    exit_message: ShortText | None = None
 
 
 class ClosedProposal(Frozen):
@@ -189,4 +204,4 @@ class AccountState(BaseModel):
         return tuple(sorted(counted, key=lambda t: (t.at, t.touch_id)))
 
 
-_QUIET_FACTS = frozenset({"signal", "account", "contact", "past_touch", "proposal"})
+_QUIET_FACTS = frozenset({"signal", "account", "contact", "past_touch", "proposal", "refusal"})

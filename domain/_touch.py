@@ -10,7 +10,7 @@ from domain._account import FactName, FactText
 from domain._base import Frozen, Identifier, LongText, Moment, ShortText
 from domain._vocabulary import Delivery, OutcomeKind, ReceiptStatus, TouchStatus
 
-TouchId = Annotated[str, StringConstraints(min_length=1, max_length=300)]
+TouchId = Annotated[ShortText, StringConstraints(min_length=1)]
 """Identity of one touch and the only safe idempotency key: `<account>/<proposal>/<attempt>`."""
 
 

@@ -9,8 +9,9 @@ from domain._proposal import Decision
 from domain._records import TouchFact
 from domain._state import TOUCH_LIMIT, TOUCH_MEMORY, ActiveTouch, InDoubt, OpenProposal
 from domain._touch import Receipt, Recipient, Touch, TouchRecord
-from domain._turn import Turn, trim
+from domain._turn import Turn
 from domain._vocabulary import (
+    Delivery,
     ProposalStatus,
     ReasonCode,
     ReceiptStatus,
@@ -35,9 +36,12 @@ def hand_over(turn: Turn, item: OpenProposal, decision: Decision) -> None:
     if state.active is not None:
         turn.put(item.model_copy(update={"status": ProposalStatus.DEFERRED, "due_at": turn.now + BUSY_RETRY}))
         return
+    # An idempotent receiver may have taken the attempt before: it must recognize this one.
+    idempotent = decision.handover.delivery is Delivery.IDEMPOTENT
+    attempt = 1 if idempotent else item.attempts + 1
     contact = state.contacts.get(proposal.contact_id) if proposal.contact_id else None
     touch = Touch(
-        touch_id=f"{state.account_id}/{proposal.proposal_id}/{item.attempts + 1}",
+        touch_id=f"{state.account_id}/{proposal.proposal_id}/{attempt}",
         account_id=state.account_id,
         account_name=state.account.name,
         proposal_id=proposal.proposal_id,
@@ -120,6 +124,12 @@ def deliver(turn: Turn, event: Delivered) -> None:
             )
         case ReceiptStatus.UNDELIVERED:
             _settle_touch(turn, active, receipt, TouchStatus.RELEASED)
+            if item.exit_reason is not None:
+                turn.close(
+                    item, ProposalStatus.SUPPRESSED, item.exit_reason, item.exit_message or "it was revoked"
+                )
+                _wake_those_who_waited(turn, touch.touch_id)
+                return
             due_at = turn.now + timedelta(seconds=active.handover.retry_after_seconds)
             turn.put(item.model_copy(update={"status": ProposalStatus.DEFERRED, "due_at": due_at}))
             turn.tell(item, ProposalStatus.DEFERRED, ReasonCode.CHANNEL_DOWN, detail)
@@ -133,7 +143,17 @@ def forget_old(turn: Turn) -> None:
     for touch in tuple(turn.state.touches.values()):
         if touch.at < horizon and touch.status is not TouchStatus.IN_FLIGHT:
             del turn.state.touches[touch.touch_id]
-    trim(turn.state.touches, TOUCH_LIMIT)
+    forget_beyond(turn, TOUCH_LIMIT)
+
+
+def forget_beyond(turn: Turn, limit: int) -> None:
+    """Drop the oldest touches beyond a number; never the one in flight."""
+    touches = turn.state.touches
+    if len(touches) <= limit:
+        return
+    ended = [t for t in touches.values() if t.status is not TouchStatus.IN_FLIGHT]
+    for touch in sorted(ended, key=lambda t: (t.at, t.touch_id))[: len(touches) - limit]:
+        del touches[touch.touch_id]
 
 
 def _settle_touch(turn: Turn, active: ActiveTouch, receipt: Receipt, status: TouchStatus) -> None:

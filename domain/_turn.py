@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TypeVar
 
-from domain._messages import Effect
-from domain._proposal import Decision
+from domain._base import one_line
+from domain._messages import Block, Effect, Revoke
+from domain._proposal import Content, Decision
 from domain._records import (
+    FactBatch,
     LedgerFact,
     ProposalFact,
     RefusalFact,
+    SuppressionFact,
 )
 from domain._state import (
     CLOSED_LIMIT,
@@ -24,6 +27,9 @@ from domain._state import (
     OpenProposal,
 )
 from domain._vocabulary import ProposalStatus, ReasonCode
+
+_DISPENSABLE = ("signal", "refusal", "past_touch")
+"""What a full outbox gives up, in this order; never an objection, a decision, an answer or a touch."""
 
 _T = TypeVar("_T")
 
@@ -53,13 +59,16 @@ class Turn:
         outbox.append(fact)
         if len(outbox) > OUTBOX_LIMIT:
             start = self.state.projecting
-            waiting = range(start, len(outbox))
-            del outbox[next((i for i in waiting if outbox[i].type == "signal"), start)]
-            self.state.unprojected += 1
+            for dispensable in _DISPENSABLE:
+                found = next((i for i in range(start, len(outbox)) if outbox[i].type == dispensable), None)
+                if found is not None:
+                    del outbox[found]
+                    self.state.unprojected += 1
+                    break
 
     def note(self, text: str) -> None:
         """Add a line to the account's recent story."""
-        line = Moved(at=self.now, text=text[:300])
+        line = Moved(at=self.now, text=one_line(text))
         self.state.timeline = (*self.state.timeline, line)[-TIMELINE_LIMIT:]
 
     def refuse(self, what: str, why: str) -> None:
@@ -80,6 +89,17 @@ class Turn:
         """Make every ruling that is still on its way stale: what it judged has changed."""
         self.state.revision += 1
 
+    def suppress(self, *facts: SuppressionFact) -> None:
+        """Record objections, and have them stored ahead of everything else that waits for the ledger."""
+        for fact in facts:
+            self.record(fact)
+        self.effects.append(Block(batch=FactBatch(account_id=self.state.account_id, facts=facts)))
+
+    def revoke(self) -> None:
+        """Ask the channel to stop the touch in flight, if there is one."""
+        if self.state.active is not None:
+            self.effects.append(Revoke(touch_id=self.state.active.touch.touch_id))
+
     def put(self, item: OpenProposal) -> None:
         """Store an open proposal under its id."""
         self.state.open[item.proposal.proposal_id] = item
@@ -99,7 +119,7 @@ class Turn:
                 proposal=item.proposal,
                 status=status,
                 reason=reason,
-                message=message,
+                message=one_line(message) if message is not None else None,
             )
         )
 
@@ -115,15 +135,18 @@ class Turn:
         proposal_id = item.proposal.proposal_id
         del self.state.open[proposal_id]
         self.state.closed[proposal_id] = ClosedProposal(
-            proposal=item.proposal,
+            # What it said is in the ledger; the account needs its identity and its reasons.
+            proposal=item.proposal.model_copy(
+                update={"content": Content(subject=item.proposal.content.subject)}
+            ),
             status=status,
             reason=reason,
-            message=message[:300],
+            message=one_line(message),
             closed_at=self.now,
             decision=decision or item.decision,
         )
         trim(self.state.closed, CLOSED_LIMIT)
         self.state.ended[proposal_id] = item.digest
         trim(self.state.ended, ENDED_IDS_LIMIT)
-        self.tell(item, status, reason, message[:300])
+        self.tell(item, status, reason, message)
         self.note(f"{item.proposal.actor}: {item.proposal.action} {status.value} ({reason.value})")

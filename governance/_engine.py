@@ -69,6 +69,9 @@ _LIFTING_RULES = frozenset({_HOLD.rule_id, _IN_FLIGHT.rule_id})
 _RANKS = {verdict: verdict.rank for verdict in Verdict}
 _FAMILY_ORDER = {family: place for place, family in enumerate(FAMILIES)}
 
+RIVALS_NAMED = 20
+"""Rivals a decision names; all of them in all decisions would grow with the square of their number."""
+
 
 class _Victory(NamedTuple):
     """The winner, its score, and the touches once it has been handed over."""
@@ -384,7 +387,7 @@ def _decide(world: _World, hearing: _Hearing, ids: Sequence[str]) -> Decision:
         hits=hits,
         score=hearing.score,
         rank=hearing.rank,
-        rivals=tuple(each for each in ids if each != proposal_id),
+        rivals=tuple(each for each in ids if each != proposal_id)[:RIVALS_NAMED],
         policy_digest=policies.digest,
         decided_at=world.request.now,
         route=route,

@@ -17,6 +17,7 @@ from domain import (
     Answered,
     Approval,
     ApprovalAnswer,
+    Block,
     Consult,
     Decision,
     DecisionFact,
@@ -35,6 +36,7 @@ from domain import (
     Proposed,
     Receipt,
     ReceiptStatus,
+    Revoke,
     Ruled,
     Step,
     SuppressionFact,
@@ -193,6 +195,11 @@ class Simulator:
                 at = self.now + CHANNEL_TAKES
                 self._receipt_at = (at, self._receipt(touch, at))
                 return None
+            case Block(batch=batch):
+                self._blocked.update(f.person_key for f in batch.facts if isinstance(f, SuppressionFact))
+                return None
+            case Revoke():
+                return None  # a channel that takes a moment is never caught before the line
             case Project(batch=batch):
                 self.facts.extend(batch.facts)
                 self._blocked.update(f.person_key for f in batch.facts if isinstance(f, SuppressionFact))

@@ -38,6 +38,9 @@ def read_model(model: type[_Model], arguments: tuple[object, ...]) -> _Model:
         return model.model_validate(_only(arguments))
     except ValidationError as error:
         raise UnreadableMessageError(explain(error)) from None
+    except Exception as error:  # noqa: BLE001 - a value that trips a validator must not fail a task
+        msg = f"cannot be read ({type(error).__name__})"
+        raise UnreadableMessageError(msg) from None
 
 
 def read_observations(arguments: tuple[object, ...]) -> list[Event]:
@@ -49,7 +52,7 @@ def read_observations(arguments: tuple[object, ...]) -> list[Event]:
     items = value if isinstance(value, list) else [value]
     try:
         return [Observed(observation=item) for item in _OBSERVATIONS.validate_python(items)]
-    except ValidationError:
+    except Exception:  # noqa: BLE001 - whatever is wrong with one item, the others count
         return _read_one_by_one(items)
 
 
@@ -68,10 +71,11 @@ def _read_one_by_one(items: list[object]) -> list[Event]:
     for number, item in enumerate(items):
         try:
             events.append(Observed(observation=_OBSERVATION.validate_python(item)))
-        except ValidationError as error:
+        except Exception as error:  # noqa: BLE001 - see above
             refused += 1
+            why = explain(error) if isinstance(error, ValidationError) else type(error).__name__
             if refused <= REFUSALS_LISTED:
-                events.append(Refused(what="signal", why=f"item {number}: {explain(error)}"))
+                events.append(Refused(what="signal", why=f"item {number}: {why}"))
     if refused > REFUSALS_LISTED:
         events.append(
             Refused(what="signal", why=f"and {refused - REFUSALS_LISTED} more items of the same batch")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 from temporalio import workflow
@@ -23,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
         Answered,
         AnswerResult,
         ApprovalAnswer,
+        Block,
         Consult,
         Delivered,
         Delivery,
@@ -44,11 +45,13 @@ with workflow.unsafe.imports_passed_through():
         Receipt,
         ReceiptStatus,
         Refused,
+        Revoke,
         Ruled,
         Ruling,
         ShortText,
         Step,
         advance,
+        answer_key,
         card,
         conflict_message,
         known_digest,
@@ -89,6 +92,22 @@ def _new_account(start: contract.AccountInput) -> AccountState:
     return state
 
 
+def _receipt_from(effect: HandOver, answer: object) -> Receipt:
+    """Read a channel's answer; other teams write channels, so it may be anything."""
+    touch_id = effect.touch.touch_id
+    try:
+        receipt = Receipt.model_validate(answer)
+    except Exception:  # noqa: BLE001 - an answer that nobody can read must not fail the account's task
+        why = "the channel's answer is no receipt"
+    else:
+        if receipt.touch_id == touch_id:
+            return receipt
+        why = "the channel answered for another touch"
+    idempotent = effect.handover.delivery is Delivery.IDEMPOTENT
+    status = ReceiptStatus.UNDELIVERED if idempotent else ReceiptStatus.UNKNOWN
+    return Receipt(touch_id=touch_id, status=status, at=workflow.now(), detail=why)
+
+
 @workflow.defn(name=contract.WORKFLOW_TYPE)
 class AccountWorkflow:
     """One target account, for years: its single writer."""
@@ -99,6 +118,7 @@ class AccountWorkflow:
         self._state = start.state or _new_account(start)
         self._inbox: list[Event] = []
         self._running: set[asyncio.Task[None]] = set()
+        self._flight: workflow.ActivityHandle[Any] | None = None
         self._alarm: asyncio.Task[None] | None = None
         self._armed_for: datetime | None = None
         self._rang = False
@@ -156,12 +176,11 @@ class AccountWorkflow:
         """
         proposal = self._read("proposal", Proposal, arguments)
         self._inbox.append(Proposed(proposal=proposal))
-        known = known_digest(self._state, proposal.proposal_id)
-        if known is not None and known != proposal.digest(self._state.account_id):
+        await workflow.wait_condition(lambda: self._answerable(proposal.proposal_id))
+        if known_digest(self._state, proposal.proposal_id) != proposal.digest(self._state.account_id):
             raise ApplicationError(
                 conflict_message(proposal.proposal_id), type="ProposalConflict", non_retryable=True
             )
-        await workflow.wait_condition(lambda: self._answerable(proposal.proposal_id))
         view = view_proposal(self._state, proposal.proposal_id)
         if view is None:
             raise ApplicationError(
@@ -176,19 +195,28 @@ class AccountWorkflow:
         """Take in an answer and return what became of it; refusals are recorded, not raised."""
         answer = self._read("approval answer", ApprovalAnswer, arguments)
         self._inbox.append(Answered(answer=answer))
-        await workflow.wait_condition(lambda: answer.answer_id in self._state.answers)
-        return self._state.answers[answer.answer_id]
+        key = answer_key(answer)
+        await workflow.wait_condition(lambda: key in self._state.answers)
+        return self._state.answers[key]
 
     @workflow.update(name=contract.PLACE_HOLD, description="Freeze the account.")
     async def place_hold(self, *arguments: object) -> AccountStatus:
         """Freeze the account and return its status."""
         hold = self._read("hold", Hold, arguments)
-        return await self._apply_now(HoldPlaced(hold=hold))
+        status = await self._apply_now(HoldPlaced(hold=hold))
+        if hold.hold_id not in self._state.holds:
+            message = f"hold {hold.hold_id} was not placed: its end has passed, or there are too many holds"
+            raise ApplicationError(message, type="HoldRefused", non_retryable=True)
+        return status
 
     @workflow.update(name=contract.RELEASE_HOLD, description="End a freeze.")
     async def release_hold(self, *arguments: object) -> AccountStatus:
         """End a freeze and return the status."""
         release = self._read("hold release", HoldRelease, arguments)
+        if release.hold_id not in self._state.holds and not self._inbox:
+            self._inbox.append(Refused(what="hold release", why=f"no hold {release.hold_id} stands"))
+            message = f"no hold {release.hold_id} stands on this account"
+            raise ApplicationError(message, type="HoldRefused", non_retryable=True)
         return await self._apply_now(HoldReleased(hold_id=release.hold_id, released_by=release.released_by))
 
     @workflow.query(name=contract.STATUS, description="The account as a whole.")
@@ -286,6 +314,11 @@ class AccountWorkflow:
                 await self._hand_over(effect)
             case Project():
                 await self._project(effect)
+            case Block():
+                await self._block(effect)
+            case Revoke():
+                if self._flight is not None:
+                    self._flight.cancel()
 
     async def _consult(self, effect: Consult) -> None:
         count = len(effect.request.candidates)
@@ -321,27 +354,40 @@ class AccountWorkflow:
         )
         self._inbox.append(Projected(count=count))
 
+    async def _block(self, effect: Block) -> None:
+        """Put an objection into the shared store ahead of everything else that waits for the ledger."""
+        await workflow.execute_activity(
+            contract.PROJECT,
+            effect.batch,
+            start_to_close_timeout=PROJECT_TIMEOUT,
+            retry_policy=PATIENT,
+            summary="block a person everywhere",
+        )
+
     async def _hand_over(self, effect: HandOver) -> None:
         touch, handover = effect.touch, effect.handover
         start_to_close = timedelta(seconds=handover.start_to_close_seconds)
         schedule_to_start = timedelta(seconds=handover.schedule_to_start_seconds)
+        self._flight = workflow.start_activity(
+            contract.HAND_OVER,
+            touch,
+            task_queue=handover.task_queue,
+            schedule_to_start_timeout=schedule_to_start,
+            start_to_close_timeout=start_to_close,
+            schedule_to_close_timeout=schedule_to_start + 5 * start_to_close + CHANNEL_SLACK,
+            heartbeat_timeout=timedelta(seconds=handover.heartbeat_seconds),
+            retry_policy=CHANNEL_RETRIES,
+            # A revoked touch still gets its receipt: the channel knows on which side of the line it was.
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            summary=f"{touch.action} over {touch.channel}",
+        )
         try:
-            receipt = await workflow.execute_activity(
-                contract.HAND_OVER,
-                touch,
-                task_queue=handover.task_queue,
-                result_type=Receipt,
-                schedule_to_start_timeout=schedule_to_start,
-                start_to_close_timeout=start_to_close,
-                schedule_to_close_timeout=schedule_to_start + 5 * start_to_close + CHANNEL_SLACK,
-                heartbeat_timeout=timedelta(seconds=handover.heartbeat_seconds),
-                retry_policy=CHANNEL_RETRIES,
-                summary=f"{touch.action} over {touch.channel}",
-            )
+            answer: object = await self._flight
         except ActivityError as error:
             receipt = await self._after_failure(effect, str(error.cause or error))
-        if receipt.touch_id != touch.touch_id:
-            receipt = await self._after_failure(effect, "the channel answered for another touch")
+        else:
+            receipt = _receipt_from(effect, answer)
+        self._flight = None
         self._inbox.append(Delivered(receipt=receipt))
 
     async def _after_failure(self, effect: HandOver, why: str) -> Receipt:

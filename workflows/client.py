@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
@@ -203,16 +204,21 @@ class AccountClient:
         )
 
     async def place_hold(self, account_id: str, hold: Hold) -> AccountStatus:
-        """Freeze the account: nothing is handed over while the hold stands."""
+        """Freeze the account: nothing is handed over while the hold stands.
+
+        Raises:
+            AccountError: the hold was refused, e.g. because its end has passed.
+        """
+        placed = f"{hold.placed_at:%Y%m%dT%H%M%S.%f}"
         return await self._update(
-            account_id, contract.PLACE_HOLD, hold, f"hold:{hold.hold_id}", AccountStatus
+            account_id, contract.PLACE_HOLD, hold, f"hold:{hold.hold_id}:{placed}", AccountStatus
         )
 
     async def release_hold(self, account_id: str, hold_id: str, released_by: str) -> AccountStatus:
         """End a freeze."""
         release = HoldRelease(hold_id=hold_id, released_by=released_by)
         return await self._update(
-            account_id, contract.RELEASE_HOLD, release, f"release:{hold_id}", AccountStatus
+            account_id, contract.RELEASE_HOLD, release, f"release:{hold_id}:{uuid.uuid4().hex}", AccountStatus
         )
 
     async def status(self, account_id: str) -> AccountStatus:

@@ -20,7 +20,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.channels._unsubscribe import UnsubscribeLinks
-from domain import Receipt, ReceiptStatus, Touch, person_key
+from domain import Receipt, ReceiptStatus, Touch, contact_key, person_key
 from ledger import Claim, ClaimState, Ledger, LedgerError
 
 LEDGER_UNAVAILABLE = "LedgerUnavailable"
@@ -258,10 +258,12 @@ async def is_suppressed(ledger: Ledger, touch: Touch) -> bool:
     Raises:
         LedgerError: The store did not answer.
     """
-    if touch.recipient is None or touch.recipient.email is None:
+    if touch.recipient is None:
         return False
-    key = person_key(touch.recipient.email)
-    return key in await ledger.suppressed([key])
+    keys = [contact_key(touch.account_id, touch.recipient.contact_id)]
+    if touch.recipient.email is not None:
+        keys.append(person_key(touch.recipient.email))
+    return bool(await ledger.suppressed(keys))
 
 
 def receipt_for(

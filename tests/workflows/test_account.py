@@ -170,9 +170,36 @@ async def test_a_proposal_for_an_unknown_account_is_denied(stage: Stage) -> None
 async def test_an_id_cannot_be_used_for_two_actions(stage: Stage) -> None:
     await set_up(stage)
     first, again = await stage.propose(wanted("sdr-1"), wanted("sdr-1"))
-    assert first.proposal == again.proposal
+    assert first.proposal.proposal_id == again.proposal.proposal_id
     with pytest.raises(AccountError, match="already used for another action"):
         await stage.propose(wanted("sdr-1", action="call"))
+
+
+async def test_dates_beyond_the_calendar_and_line_breaks_stop_nothing(stage: Stage) -> None:
+    await set_up(stage)
+    for moment in ("9999-12-31T23:59:59-10:00", "0001-01-01T00:00:00+10:00"):
+        await stage.handle.signal("observe", reply().model_dump(mode="json") | {"observed_at": moment})
+    await stage.handle.signal("observe", reply().model_dump(mode="json") | {"bad\nfield": 1})
+    hold = Hold(hold_id="h1", placed_by="dana.reyes", reason="Dispute.\nWait.", placed_at=soon())
+    status = await stage.accounts.place_hold(stage.account_id, hold)
+    assert [h.hold_id for h in status.holds] == ["h1"]
+    assert status.refusals == 3
+
+
+async def test_a_hold_that_is_not_placed_is_not_reported_as_placed(stage: Stage) -> None:
+    await set_up(stage)
+    hold = Hold(hold_id="h1", placed_by="dana.reyes", reason="x", placed_at=soon())
+    await stage.accounts.place_hold(stage.account_id, hold)
+    await stage.accounts.release_hold(stage.account_id, "h1", "dana.reyes")
+    again = await stage.accounts.place_hold(
+        stage.account_id, hold.model_copy(update={"placed_at": soon(seconds=1)})
+    )
+    assert [h.hold_id for h in again.holds] == ["h1"]
+    past = hold.model_copy(update={"hold_id": "h2", "expires_at": soon(days=-1)})
+    with pytest.raises(AccountError, match="was not placed"):
+        await stage.accounts.place_hold(stage.account_id, past)
+    with pytest.raises(AccountError, match="no hold nope stands"):
+        await stage.accounts.release_hold(stage.account_id, "nope", "dana.reyes")
 
 
 async def test_the_first_answer_wins_and_the_others_learn_who(stage: Stage) -> None:

@@ -10,12 +10,14 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from temporalio import activity
 from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
 
-from domain import ProposalStatus, TouchStatus
+from domain import ProposalStatus, Signal, SignalKind, Touch, TouchStatus
 from tests.channels.support import Relay
-from tests.workflows.cast import set_up, wanted
-from tests.workflows.stage import FAST, ROOT, Stage, staged, until
+from tests.workflows.cast import scenario, set_up, wanted
+from tests.workflows.stage import FAST, ROOT, Stage, soon, staged, until
 
 EDITS: Mapping[str, list[tuple[str, str]]] = FAST | {
     "channels.yaml": [
@@ -131,6 +133,54 @@ async def test_a_channel_without_worker_is_down_and_its_touch_waits(
                 lambda s: any(t.status is TouchStatus.HANDED_OVER for t in s.touches), "the receipt"
             )
         assert len(stage.relay.envelopes) == 1
+
+
+async def test_an_opt_out_reaches_a_touch_that_waits_for_its_channel(
+    temporal: WorkflowEnvironment, tmp_path: Path
+) -> None:
+    """Given a touch in the queue of a channel that is away, when the person objects, then the objection is in
+    the shared store at once and the touch never goes out."""
+    patient = FAST | {"channels.yaml": [("schedule_to_start: 10s", "schedule_to_start: 30s")]}
+    async with staged(temporal.client, tmp_path, edits=patient, channels=()) as stage:
+        await set_up(stage)
+        asking = asyncio.create_task(stage.propose(wanted("sdr-1")))
+        await stage.status_when(
+            lambda s: any(t.status is TouchStatus.IN_FLIGHT for t in s.touches), "the touch in the queue"
+        )
+        stop = Signal(
+            signal_id="o1", source="crm", kind=SignalKind.OPT_OUT, observed_at=soon(), contact_id="amira"
+        )
+        await stage.accounts.observe(stage.account_id, [stop])
+        await until(lambda: _blocked(stage), "the objection in the shared store")
+        status = await stage.status_when(lambda s: s.proposals[0].status.final, "the end of the touch")
+        await asking
+        assert status.proposals[0].status is ProposalStatus.SUPPRESSED
+        async with email_worker(stage, tmp_path):
+            assert not stage.relay.envelopes
+        assert not stage.relay.envelopes
+
+
+async def test_an_answer_that_is_no_receipt_is_a_doubt_and_no_disaster(
+    temporal: WorkflowEnvironment, tmp_path: Path
+) -> None:
+    """Other teams write channels: whatever one of them answers, the account lives on."""
+
+    @activity.defn(name="hand_over")
+    async def foreign(touch: Touch) -> dict[str, str]:
+        return {"touch_id": touch.touch_id, "status": "sent"}
+
+    async with staged(temporal.client, tmp_path, edits=EDITS, channels=()) as stage:
+        await set_up(stage)
+        queue = stage.policies.channels["email"].handover.task_queue
+        async with Worker(stage.client, task_queue=queue, activities=[foreign]):
+            await stage.propose(wanted("sdr-1"))
+            status = await stage.status_when(lambda s: bool(s.in_doubt), "the doubt")
+        assert "no receipt" in status.in_doubt[0].detail
+
+
+async def _blocked(stage: Stage) -> bool | None:
+    amira = next(c for c in scenario().contacts if c.contact_id == "amira")
+    return bool(await stage.ledger.suppressed([str(amira.person_key)])) or None
 
 
 async def _arrived(stage: Stage) -> bool | None:
