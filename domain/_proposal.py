@@ -35,8 +35,8 @@ class Proposal(Frozen):
     """Expected value if it works, in the tenant's currency."""
     propensity: Share
     """Probability that it works."""
-    confidence: Share = 1.0
-    """How sure the actor is of its own numbers; can lower its authority, never raise it."""
+    confidence: Share = 0.0
+    """How sure the actor is of its own numbers; can lower its authority, never raise it. Unsaid is unsure."""
     evidence: Annotated[tuple[ShortText, ...], Field(max_length=20)] = ()
     earliest: Moment | None = None
     expires_at: Moment | None = None

@@ -84,6 +84,7 @@ def proposal(proposal_id: str = "p1", **changes: object) -> Proposal:
         "contact_id": "amira",
         "value": 1_000.0,
         "propensity": 0.5,
+        "confidence": 1.0,
     }
     return Proposal.model_validate(base | changes)
 

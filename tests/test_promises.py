@@ -18,6 +18,7 @@ from domain import (
     HoldPlaced,
     HoldReleased,
     Observed,
+    Proposal,
     Proposed,
     ReasonCode,
     ReceiptStatus,
@@ -72,6 +73,15 @@ def test_a_hundred_rivals_for_one_slot_send_once_and_explain_ninety_nine_times()
     assert len(explained) == 99
     assert all(decision.hits for decision in explained)
     assert not result.state.open
+
+
+def test_an_agent_that_does_not_say_how_sure_it_is_counts_as_unsure() -> None:
+    made = simulator()
+    unsaid = proposal().model_dump(exclude={"confidence"})
+    made.send([Proposed(proposal=Proposal.model_validate(unsaid))])
+    made.run_to(MONDAY + timedelta(minutes=1))
+    assert made.result().decisions[0].reason is ReasonCode.LOW_CONFIDENCE
+    assert handed_over(made.result()) == []
 
 
 @st.composite

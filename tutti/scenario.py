@@ -84,7 +84,7 @@ class WantedTouch(Frozen):
     contact_id: Identifier | None = None
     value: Amount
     propensity: Share
-    confidence: Share = 1.0
+    confidence: Share = 0.0
     evidence: tuple[ShortText, ...] = ()
     earliest_in: Duration | None = None
     expires_in: Duration | None = None
