@@ -97,14 +97,17 @@ def apply_requirements(approvals: Approvals, case: Case) -> None:
     )
 
 
-def settle_approval(people: People, case: Case) -> None:
+def settle_approval(approvals: Approvals, people: People, case: Case) -> None:
     """Mark what a person has already approved; whether it was this very action is the account's care.
 
-    The approval counts only while its giver may still give one: a person in some group, who neither
-    proposed this nor owns the agent that did.
+    The approval counts only while its giver is one of those who would be asked now: in the group of the
+    route that matches today, and neither the proposer nor the owner of the agent that proposed.
     """
     approver = case.candidate.approved_by
-    if approver is None or approver not in people.approvers or approver in case.actor.barred:
+    if approver is None or all(hit.effect is not Verdict.REQUIRE_APPROVAL for hit in case.hits):
+        return
+    route = find_route(approvals, people, case)
+    if isinstance(route, RuleHit) or approver not in route.approvers:
         return
     case.hits[:] = [
         hit.model_copy(

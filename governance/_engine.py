@@ -167,7 +167,7 @@ def _hear(world: _World, candidate: Candidate) -> _Hearing:
     apply_consent(policies.consent, case)
     apply_authority(policies.authority, case)
     apply_requirements(policies.approvals, case)
-    settle_approval(policies.people, case)
+    settle_approval(policies.approvals, policies.people, case)
     hearing.caps = applicable_caps(policies.frequency, case)
     hearing.score = score(policies.arbitration, case)
     _apply_clocks(hearing, _clocks(world, case, hearing.caps, world.touches))

@@ -46,11 +46,6 @@ class People:
     actors: dict[str, Actor]
     groups: dict[str, tuple[str, ...]]
 
-    @property
-    def approvers(self) -> frozenset[str]:
-        """Everybody who is in some group."""
-        return frozenset(login for members in self.groups.values() for login in members)
-
 
 def build_people(file: PeopleFile, builder: Builder) -> People:
     """Check the file and tell the other families which names exist."""

@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from domain import ReasonCode, TouchStatus, Verdict
+from governance import load_policy_set
 from tests.governance.worlds import (
     DEFAULT,
     DEMO,
     NOW,
     candidate,
     decisions,
+    edited,
     email,
     executive,
     nurture,
@@ -96,3 +98,17 @@ def test_both_sets_have_the_same_rules_but_for_the_quiet_hours() -> None:
 def test_every_file_begins_by_explaining_itself(directory: Path) -> None:
     for path in directory.glob("*.yaml"):
         assert path.read_text().startswith("# "), path.name
+
+
+def test_an_approval_counts_only_from_those_who_would_be_asked_now(tmp_path: Path) -> None:
+    """Given two groups, when the matching route changes after the answer, then the other group is asked."""
+    team = "\n  - name: marketing\n    members: [mara.lindqvist]\n"
+    members = "    members: [dana.reyes, tom.okafor]"
+    folder = edited(tmp_path, "people.yaml", (members, members + team))
+    policy_set = load_policy_set(folder)
+    by_marketing = only(policy_set, candidate(executive(), approved_by="mara.lindqvist"))
+    assert by_marketing.verdict is Verdict.REQUIRE_APPROVAL
+    assert by_marketing.route is not None
+    assert by_marketing.route.group == "sales-leadership"
+    by_leadership = only(policy_set, candidate(executive(), approved_by="dana.reyes"))
+    assert by_leadership.verdict is not Verdict.REQUIRE_APPROVAL
