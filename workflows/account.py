@@ -175,12 +175,16 @@ class AccountWorkflow:
         Returns unsettled when the run is about to continue as new: ask again, the proposal is known.
         """
         proposal = self._read("proposal", Proposal, arguments)
-        self._inbox.append(Proposed(proposal=proposal))
-        await workflow.wait_condition(lambda: self._answerable(proposal.proposal_id))
-        if known_digest(self._state, proposal.proposal_id) != proposal.digest(self._state.account_id):
+        await self._processed(Proposed(proposal=proposal))
+        known = known_digest(self._state, proposal.proposal_id)
+        if known is None:
+            message = f"proposal {proposal.proposal_id} was refused: too many are open on this account"
+            raise ApplicationError(message, type="ProposalRefused", non_retryable=True)
+        if known != proposal.digest(self._state.account_id):
             raise ApplicationError(
                 conflict_message(proposal.proposal_id), type="ProposalConflict", non_retryable=True
             )
+        await workflow.wait_condition(lambda: self._draining or self._ruled_on(proposal.proposal_id))
         view = view_proposal(self._state, proposal.proposal_id)
         if view is None:
             raise ApplicationError(
@@ -194,30 +198,34 @@ class AccountWorkflow:
     async def answer_approval(self, *arguments: object) -> AnswerResult:
         """Take in an answer and return what became of it; refusals are recorded, not raised."""
         answer = self._read("approval answer", ApprovalAnswer, arguments)
-        self._inbox.append(Answered(answer=answer))
-        key = answer_key(answer)
-        await workflow.wait_condition(lambda: key in self._state.answers)
-        return self._state.answers[key]
+        await self._processed(Answered(answer=answer))
+        result = self._state.answers.get(answer_key(answer))
+        if result is None:
+            message = "the answer could not be processed; it is recorded as refused"
+            raise ApplicationError(message, type="AnswerRefused", non_retryable=True)
+        return result
 
     @workflow.update(name=contract.PLACE_HOLD, description="Freeze the account.")
     async def place_hold(self, *arguments: object) -> AccountStatus:
         """Freeze the account and return its status."""
         hold = self._read("hold", Hold, arguments)
-        status = await self._apply_now(HoldPlaced(hold=hold))
+        await self._processed(HoldPlaced(hold=hold))
         if hold.hold_id not in self._state.holds:
             message = f"hold {hold.hold_id} was not placed: its end has passed, or there are too many holds"
             raise ApplicationError(message, type="HoldRefused", non_retryable=True)
-        return status
+        return view_status(self._state)
 
     @workflow.update(name=contract.RELEASE_HOLD, description="End a freeze.")
     async def release_hold(self, *arguments: object) -> AccountStatus:
         """End a freeze and return the status."""
         release = self._read("hold release", HoldRelease, arguments)
-        if release.hold_id not in self._state.holds and not self._inbox:
-            self._inbox.append(Refused(what="hold release", why=f"no hold {release.hold_id} stands"))
+        await workflow.wait_condition(lambda: not self._inbox)
+        stood = release.hold_id in self._state.holds
+        await self._processed(HoldReleased(hold_id=release.hold_id, released_by=release.released_by))
+        if not stood:
             message = f"no hold {release.hold_id} stands on this account"
             raise ApplicationError(message, type="HoldRefused", non_retryable=True)
-        return await self._apply_now(HoldReleased(hold_id=release.hold_id, released_by=release.released_by))
+        return view_status(self._state)
 
     @workflow.query(name=contract.STATUS, description="The account as a whole.")
     def status(self) -> AccountStatus:
@@ -427,13 +435,11 @@ class AccountWorkflow:
             message = f"malformed {what}: {error}"
             raise ApplicationError(message, type="MalformedMessage", non_retryable=True) from None
 
-    def _answerable(self, proposal_id: str) -> bool:
-        if known_digest(self._state, proposal_id) is None:
-            return False
+    def _ruled_on(self, proposal_id: str) -> bool:
         view = view_proposal(self._state, proposal_id)
-        return self._draining or view is None or view.settled
+        return view is None or view.settled
 
-    async def _apply_now(self, event: Event) -> AccountStatus:
+    async def _processed(self, event: Event) -> None:
+        """Put an event into the inbox and wait for its turn, whatever the account makes of it."""
         self._inbox.append(event)
         await workflow.wait_condition(lambda: all(waiting is not event for waiting in self._inbox))
-        return view_status(self._state)

@@ -14,6 +14,7 @@ from temporalio.worker import Replayer
 from domain import (
     Answer,
     ApprovalAnswer,
+    Content,
     ProposalStatus,
     ReasonCode,
     Signal,
@@ -24,7 +25,7 @@ from ledger import Ledger
 from tests.workflows.cast import set_up, wanted
 from tests.workflows.stage import Stage, soon, staged, until
 from tutti.rebuilding import batches_by_run
-from workflows import AccountWorkflow, tutti_plugin, workflow_id
+from workflows import AccountError, AccountWorkflow, tutti_plugin, workflow_id
 
 HISTORIES = Path(__file__).resolve().parents[1] / "histories"
 LONG_WINDOW = {
@@ -187,6 +188,29 @@ async def test_a_busy_account_does_not_starve_a_proposer(
         assert view.settled
         assert view.status in {ProposalStatus.IN_FLIGHT, ProposalStatus.SENT}
         assert len(await runs_of(stage)) > 1
+
+
+async def test_a_proposal_that_is_refused_is_told_and_holds_up_nothing(
+    temporal: WorkflowEnvironment, tmp_path: Path
+) -> None:
+    """Given more text than an account carries, the caller hears so, and the run can still continue as new."""
+    async with staged(temporal.client, tmp_path, edits=LONG_WINDOW, continue_after_events=60) as stage:
+        await set_up(stage)
+        heavy = Content(subject="x", text="\u6f22" * 20_000)
+        asking = [
+            stage.propose(wanted("sdr-1", proposal_id=f"p{number}", content=heavy)) for number in range(9)
+        ]
+        results = await asyncio.gather(*asking, return_exceptions=True)
+        refused = [result for result in results if isinstance(result, AccountError)]
+        assert len(refused) >= 1
+        assert all("too many are open" in str(error) for error in refused)
+        assert len(refused) + sum(isinstance(result, list) for result in results) == 9
+        (first_run, *_) = await runs_of(stage)
+        number = 0
+        while (await runs_of(stage))[-1] == first_run:
+            number += 1
+            assert number < 200
+            await stage.accounts.observe(stage.account_id, [visit(number)])
 
 
 async def test_the_ledger_can_be_rebuilt_from_histories(
