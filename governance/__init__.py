@@ -11,9 +11,9 @@ from domain import Assessment, Reading, Signal
 from governance._case import Channel
 from governance._engine import rule
 from governance._fields import Duration
-from governance._interpretation import read_signal, reconcile
 from governance._policy_set import PolicyError, PolicySet, load_policy_set
 from governance._source import Document, Place, PolicyFileError, Problem, load_document
+from governance.families._interpretation import read_signal, reconcile
 
 __all__ = [
     "Channel",

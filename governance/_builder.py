@@ -7,9 +7,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from governance._case import Origin
-from governance._conditions import Condition, ConditionError, Vocabulary
 from governance._facts import RULES
 from governance._source import Document, Problem
+from governance.cel._conditions import Condition, ConditionError, Vocabulary
 
 Loc = tuple[str | int, ...]
 

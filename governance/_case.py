@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from domain import Account, ActorKind, Candidate, Contact, Handover, ReasonCode, RuleHit, TouchRecord, Verdict
-from governance._conditions import Bound, Condition, EvaluationError
 from governance._facts import ActorFacts
+from governance.cel._conditions import Bound, Condition, EvaluationError
 
 FAR = datetime(2099, 12, 31, tzinfo=UTC)
 """Stands for `never`; moments of the language end with the year 2099."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, Union
 
 from pydantic import BaseModel
 
-from governance._findings import closest
-from governance._shapes import Annotation, bare_type, origin_of
+from governance.cel._findings import closest
+from governance.cel._shapes import Annotation, bare_type, origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -25,13 +25,7 @@ from domain import (
     TouchStatus,
     Verdict,
 )
-from governance._approvals import apply_requirements, find_route, settle_approval
-from governance._arbitration import judge_loser, score, slot_limits
-from governance._authority import apply_authority
 from governance._case import FAMILIES, FAR, Case, Origin, evaluation_error
-from governance._channels import apply_channel
-from governance._conditions import EvaluationError
-from governance._consent import apply_consent
 from governance._facts import (
     LOSERS,
     RULES,
@@ -43,11 +37,17 @@ from governance._facts import (
     proposal_facts,
     winner_facts,
 )
-from governance._frequency import Cap, applicable_caps, cap_limits
-from governance._interpretation import reconcile
 from governance._limits import Limit, NotBefore, settle
 from governance._policy_set import PolicySet
-from governance._timing import gap_limits, quiet_limits
+from governance.cel._conditions import EvaluationError
+from governance.families._approvals import apply_requirements, find_route, settle_approval
+from governance.families._arbitration import judge_loser, score, slot_limits
+from governance.families._authority import apply_authority
+from governance.families._channels import apply_channel
+from governance.families._consent import apply_consent
+from governance.families._frequency import Cap, applicable_caps, cap_limits
+from governance.families._interpretation import reconcile
+from governance.families._timing import gap_limits, quiet_limits
 
 IN_FLIGHT_PAUSE = timedelta(seconds=30)
 """How long a proposal waits for the touch in flight, unless that ends earlier."""

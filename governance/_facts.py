@@ -16,7 +16,7 @@ from domain import (
     Stage,
     Tier,
 )
-from governance._conditions import Vocabulary
+from governance.cel._conditions import Vocabulary
 
 
 class AccountFacts(Frozen):

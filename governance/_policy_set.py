@@ -10,20 +10,20 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
-from governance._approvals import Approvals, ApprovalsFile, build_approvals
-from governance._arbitration import Arbitration, ArbitrationFile, build_arbitration
-from governance._authority import AuthorityFile, Grant, build_authority
 from governance._builder import Builder, Loc, Roll
 from governance._case import Channel
-from governance._channels import ChannelsFile, build_channels
-from governance._consent import ConsentFile, ConsentRule, build_consent
 from governance._facts import LOSERS, RULES
 from governance._fields import PolicyModel
-from governance._frequency import Cap, FrequencyFile, build_frequency
-from governance._interpretation import Interpretation, InterpretationFile, build_interpretation
-from governance._people import People, PeopleFile, build_people
 from governance._source import Document, Place, PolicyFileError, Problem, load_document
-from governance._timing import Timing, TimingFile, build_timing
+from governance.families._approvals import Approvals, ApprovalsFile, build_approvals
+from governance.families._arbitration import Arbitration, ArbitrationFile, build_arbitration
+from governance.families._authority import AuthorityFile, Grant, build_authority
+from governance.families._channels import ChannelsFile, build_channels
+from governance.families._consent import ConsentFile, ConsentRule, build_consent
+from governance.families._frequency import Cap, FrequencyFile, build_frequency
+from governance.families._interpretation import Interpretation, InterpretationFile, build_interpretation
+from governance.families._people import People, PeopleFile, build_people
+from governance.families._timing import Timing, TimingFile, build_timing
 
 _FAMILIES = (
     # First those that say which names exist.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from governance._complaints import explain
-from governance._tree import Flaw, Node, Text, parse, pointer
+from governance.cel._tree import Flaw, Node, Text, parse, pointer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

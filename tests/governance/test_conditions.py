@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 
-from governance._conditions import (
+from governance.cel._conditions import (
     MAX_LENGTH,
     Bound,
     ConditionError,
@@ -454,7 +454,7 @@ def test_the_same_instant_in_another_zone_is_the_same() -> None:
 
 def test_sets_have_one_order_in_every_process() -> None:
     code = (
-        "from governance._conditions import Vocabulary\n"
+        "from governance.cel._conditions import Vocabulary\n"
         "words = Vocabulary({'tags': frozenset[str]})\n"
         "values = words.bind({'tags': frozenset({'one', 'two', 'three', 'four'})})\n"
         "print([words.compile(f'tags[{n}] == {w!r}').holds(values)"

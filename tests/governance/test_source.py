@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from governance._conditions import ConditionError, Vocabulary
 from governance._source import (
     MAX_BYTES,
     MAX_DEPTH,
@@ -20,6 +19,7 @@ from governance._source import (
     Problem,
     load_document,
 )
+from governance.cel._conditions import ConditionError, Vocabulary
 
 
 class Effect(StrEnum):

@@ -12,9 +12,9 @@ from pydantic import Field
 from domain import Identifier, ReasonCode, TouchRecord
 from governance._builder import Builder
 from governance._case import Case, Origin
-from governance._conditions import Condition
 from governance._fields import ConditionText, NotEmpty, PolicyModel, RuleId, Sentence, Window
 from governance._limits import Limit, NotBefore, room_at
+from governance.cel._conditions import Condition
 
 
 class CapEntry(PolicyModel):

@@ -8,8 +8,8 @@ from typing import Annotated
 from domain import ActorKind, Amount, Autonomy, Identifier, ReasonCode, Share, Verdict
 from governance._builder import Builder
 from governance._case import Case, Origin
-from governance._conditions import Condition
 from governance._fields import ConditionText, NotEmpty, PolicyModel, RuleId
+from governance.cel._conditions import Condition
 
 ANY = "any"
 _NO_GRANT = Origin("engine.no_grant", "authority", "Nobody has granted this actor such an action.")

@@ -6,10 +6,10 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from governance._descriptors import CHOICE_PACKAGE, Schema
-from governance._findings import Finding, closest
-from governance._shapes import Kind, Shape
-from governance._syntax import Expr, Tree, children, kind_of
+from governance.cel._descriptors import CHOICE_PACKAGE, Schema
+from governance.cel._findings import Finding, closest
+from governance.cel._shapes import Kind, Shape
+from governance.cel._syntax import Expr, Tree, children, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Final
 from cel_expr_python import cel
 from google.protobuf.message import EncodeError
 
-from governance._descriptors import MODEL_PACKAGE, Schema, wrapper_name
-from governance._findings import Finding
-from governance._reader import Reader
-from governance._shapes import Annotation, Kind, Shape, Value, VocabularyError
-from governance._syntax import GIVEN_SUFFIX, TooDeepError, Tree
-from governance._wording import KEYWORDS, reword, reword_failure
+from governance.cel._descriptors import MODEL_PACKAGE, Schema, wrapper_name
+from governance.cel._findings import Finding
+from governance.cel._reader import Reader
+from governance.cel._shapes import Annotation, Kind, Shape, Value, VocabularyError
+from governance.cel._syntax import GIVEN_SUFFIX, TooDeepError, Tree
+from governance.cel._wording import KEYWORDS, reword, reword_failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,9 +9,9 @@ from typing import Literal
 from domain import ApprovalRoute, Identifier, ReasonCode, RuleHit, Verdict
 from governance._builder import Builder, Loc
 from governance._case import Case, Origin
-from governance._conditions import Condition
 from governance._fields import ConditionText, Duration, PolicyModel, RuleId, Sentence
-from governance._people import People
+from governance.cel._conditions import Condition
+from governance.families._people import People
 
 _NOBODY = Origin("engine.no_approver", "approvals", "A person must approve this, and nobody is left who may.")
 

@@ -8,8 +8,8 @@ from typing import Literal
 from domain import ReasonCode, Verdict
 from governance._builder import Builder
 from governance._case import Case, Origin
-from governance._conditions import Condition
 from governance._fields import ConditionText, PolicyModel, RuleId, Sentence
+from governance.cel._conditions import Condition
 
 
 class ConsentEntry(PolicyModel):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
-from governance._descriptors import MODEL_PACKAGE, Schema
-from governance._shapes import Kind
+from governance.cel._descriptors import MODEL_PACKAGE, Schema
+from governance.cel._shapes import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from governance._findings import Finding
+from governance.cel._findings import Finding
 
 KEYWORDS: Final = frozenset(
     {

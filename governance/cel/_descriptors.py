@@ -23,7 +23,7 @@ from google.protobuf import (
 )
 from pydantic import AwareDatetime, BaseModel, EmailStr
 
-from governance._shapes import (
+from governance.cel._shapes import (
     Annotation,
     Kind,
     Shape,

@@ -12,10 +12,10 @@ from pydantic import Field
 from domain import Factor, ReasonCode, Score, TouchRecord, Verdict
 from governance._builder import Builder
 from governance._case import Case, Origin
-from governance._conditions import Bound, Condition
 from governance._facts import LOSERS
 from governance._fields import ConditionText, PolicyModel, RuleId, Sentence, Window
 from governance._limits import Limit, NotBefore, room_at
+from governance.cel._conditions import Bound, Condition
 
 _BY_DEFAULT = Origin("engine.lower_priority", "arbitration", "A better proposal goes first.")
 _LARGEST_SCORE = 1e300

@@ -1,0 +1,1 @@
+"""Typed CEL: conditions checked against pydantic models before they run."""

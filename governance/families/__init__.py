@@ -1,0 +1,1 @@
+"""The policy families: one module for each file of a policy set."""
