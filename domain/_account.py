@@ -17,7 +17,7 @@ from domain._base import (
     ZoneName,
 )
 from domain._canonical import person_key
-from domain._vocabulary import Consent, Role, SignalKind, Stage, Tier
+from domain._vocabulary import Consent, ConsentBasis, Role, SignalKind, Stage, SubscriberKind, Tier
 
 FactName = Annotated[str, StringConstraints(max_length=64)]
 FactText = Annotated[str, StringConstraints(max_length=1_000)]
@@ -49,6 +49,13 @@ class Contact(Frozen):
     country: CountryCode | None = None
     time_zone: ZoneName | None = None
     consent: Consent = Consent.UNKNOWN
+    consent_basis: ConsentBasis | None = None
+    """What the permission rests on; None if nobody wrote it down."""
+    consent_at: Moment | None = None
+    """When the permission was given, or the purchase or inquiry it follows from was made."""
+    subscriber: SubscriberKind = SubscriberKind.UNKNOWN
+    phone: ShortText | None = None
+    """In E.164 form, such as +4930123456."""
     opted_out_at: Moment | None = None
     """When the person objected; once set, no later profile clears it."""
 
@@ -115,6 +122,24 @@ class PastTouch(Frozen):
 
 Observation = Annotated[Signal | Account | Contact | PastTouch, Field(discriminator="type")]
 """One item of an `observe` batch."""
+
+
+class SupportCase(Frozen):
+    """A support case that is open."""
+
+    case_id: Identifier
+    severity: Annotated[int, Field(ge=1, le=4)]
+    """1 is the most severe; a severity that nobody can read counts as 1."""
+    opened_at: Moment
+
+
+class Circumstances(Frozen):
+    """What the account is going through, as far as rules may ask for it."""
+
+    open_cases: tuple[SupportCase, ...] = ()
+    """In order of case id."""
+    latest: dict[SignalKind, Moment] = {}
+    """When each kind of signal was last observed."""
 
 
 class Hold(Frozen):

@@ -25,6 +25,7 @@ from domain._messages import (
     HoldReleased,
     Observed,
     OutcomeReported,
+    PolicyPublished,
     Project,
     Projected,
     Proposed,
@@ -150,6 +151,8 @@ def _apply(turn: Turn, event: Event) -> None:
         case Projected():
             del turn.state.outbox[: event.count]
             turn.state.projecting = 0
+        case PolicyPublished():
+            proposing.take_up_policies(turn, event.digest)
         case Refused():
             turn.refuse(event.what, event.why)
 

@@ -65,6 +65,12 @@ class Projected(Frozen):
     count: int
 
 
+class PolicyPublished(Frozen):
+    """Another policy set is in force."""
+
+    digest: ShortText
+
+
 class Refused(Frozen):
     """A message could not be read."""
 
@@ -82,6 +88,7 @@ Event = (
     | Ruled
     | Delivered
     | Projected
+    | PolicyPublished
     | Refused
 )
 """Anything that can happen to an account; the passing of time is the `now` of `advance`."""

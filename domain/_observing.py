@@ -8,6 +8,7 @@ from domain._account import Account, Contact, PastTouch, Reading, Signal
 from domain._approving import withdraw
 from domain._base import one_line
 from domain._canonical import contact_key, short_key
+from domain._circumstances import record_outcome, take_note
 from domain._messages import Observed, OutcomeReported
 from domain._records import (
     AccountFact,
@@ -81,8 +82,13 @@ def report_outcome(turn: Turn, event: OutcomeReported) -> None:
     turn.record(OutcomeFact(seq=turn.next_seq(), at=turn.now, outcome=outcome))
     turn.note(f"Outcome of {touch.action if touch else outcome.touch_id}: {outcome.kind.value}")
     turn.world_changed()
+    # A touch without reaction is an outcome, but no signal of anything.
+    signal = _signal_of(outcome, touch, kind or SignalKind.NOTE)
+    if touch is not None:
+        record_outcome(turn, touch, outcome.kind, signal)
     if kind is not None:
-        _act_on(turn, _signal_of(outcome, touch, kind))
+        take_note(turn, signal)
+        _act_on(turn, signal)
 
 
 def merge_reading(turn: Turn, reading: Reading | None) -> None:
@@ -117,6 +123,7 @@ def _observe_signal(turn: Turn, signal: Signal) -> None:
     turn.state.signals_absorbed += 1
     turn.record(SignalFact(seq=turn.next_seq(), at=turn.now, signal=signal))
     merge_reading(turn, signal.reading)
+    take_note(turn, signal)
     _act_on(turn, signal)
 
 

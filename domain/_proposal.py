@@ -6,11 +6,20 @@ from typing import Annotated
 
 from pydantic import Field
 
-from domain._account import Account, Assessment, Contact, FactName, FactText, Hold, Reading
+from domain._account import (
+    Account,
+    Assessment,
+    Circumstances,
+    Contact,
+    FactName,
+    FactText,
+    Hold,
+    Reading,
+)
 from domain._base import Amount, Frozen, Identifier, LongText, Moment, Share, ShortText
-from domain._canonical import digest_of
+from domain._canonical import Plain, digest_of
 from domain._touch import Handover, TouchRecord
-from domain._vocabulary import ReasonCode, Verdict
+from domain._vocabulary import ProposalStatus, ReasonCode, Verdict
 
 
 class Content(Frozen):
@@ -37,7 +46,15 @@ class Proposal(Frozen):
     """Probability that it works."""
     confidence: Share = 0.0
     """How sure the actor is of its own numbers; can lower its authority, never raise it. Unsaid is unsure."""
+    intent: Identifier | None = None
+    """What it is after, such as `nurture`; if unsaid, arbitration.yaml knows it by the action."""
+    cost: Amount = 0.0
+    """What it costs, in the tenant's currency; counts against the budgets of grants."""
+    reach: Annotated[int, Field(ge=1, le=1_000_000_000)] = 1
+    """How many people it reaches at most: 1 for a mail, the audience for an advertisement."""
     evidence: Annotated[tuple[ShortText, ...], Field(max_length=20)] = ()
+    evidence_at: Moment | None = None
+    """When the newest of the evidence was observed; if unsaid, it is as old as the proposal."""
     earliest: Moment | None = None
     expires_at: Moment | None = None
     content: Content = Content()
@@ -46,17 +63,23 @@ class Proposal(Frozen):
 
     def digest(self, account_id: str) -> str:
         """Return the SHA-256 of the exact action: what an approval is bound to."""
-        return digest_of(
-            {
-                "account_id": account_id,
-                "proposal_id": self.proposal_id,
-                "actor": self.actor,
-                "action": self.action,
-                "channel": self.channel,
-                "contact_id": self.contact_id,
-                "content": self.content.model_dump(mode="json"),
-            }
-        )
+        action: dict[str, Plain] = {
+            "account_id": account_id,
+            "proposal_id": self.proposal_id,
+            "actor": self.actor,
+            "action": self.action,
+            "channel": self.channel,
+            "contact_id": self.contact_id,
+            "content": self.content.model_dump(mode="json"),
+        }
+        # Only where they are said: proposals that never had them keep the digest they were approved under.
+        if self.intent is not None:
+            action["intent"] = self.intent
+        if self.cost > 0:
+            action["cost"] = self.cost
+        if self.reach > 1:
+            action["reach"] = self.reach
+        return digest_of(action)
 
 
 class RuleHit(Frozen):
@@ -73,6 +96,8 @@ class RuleHit(Frozen):
     line: int | None = None
     until: Moment | None = None
     """For a `defer`: the earliest moment at which this rule would let the proposal pass."""
+    log_only: bool = False
+    """Whether the rule is only tried out: what it says is recorded and does not bind."""
 
 
 class Factor(Frozen):
@@ -103,6 +128,55 @@ class ApprovalRoute(Frozen):
     """`suppress` or `deny`; nothing is ever allowed by a timeout."""
 
 
+class Draw(Frozen):
+    """A place that a touch takes in a limit that all accounts share."""
+
+    rule_id: ShortText
+    """Whose limit it is; unique over a policy set."""
+    window_seconds: Annotated[float, Field(gt=0.0)]
+    """Length of the rolling window."""
+    touches: Annotated[int, Field(ge=1)] | None = None
+    """How many touches fit into the window."""
+    amount: Amount | None = None
+    """How much all touches in the window may cost together."""
+    channels: tuple[Identifier, ...] | None = None
+    """Only touches over these channels count; None: all."""
+    actors: tuple[Identifier, ...] | None = None
+    """Only touches of these actors count; None: all."""
+    actions: tuple[Identifier, ...] | None = None
+    """Only these actions count; None: all."""
+    exempt_actions: tuple[Identifier, ...] = ()
+    """These actions do not count."""
+    cost: Amount = 0.0
+    """What the touch would add."""
+
+
+class Standing(Frozen):
+    """What the tenant as a whole has done: read from the ledger right before a ruling."""
+
+    room_at: dict[str, Moment] = {}
+    """For every draw, under `<rule id>/<proposal id>`: from when there is room; a past moment means now."""
+    done: dict[str, Annotated[int, Field(ge=0)]] = {}
+    """How many touches an actor has made with an action, under `<actor>/<action>`."""
+
+
+class Scheduled(Frozen):
+    """A proposal that waits for its time or for a person, while others are judged."""
+
+    proposal_id: Identifier
+    actor: Identifier
+    action: Identifier
+    channel: Identifier
+    contact_id: Identifier | None = None
+    intent: Identifier | None = None
+    value: Amount
+    status: ProposalStatus
+    due_at: Moment | None = None
+    """When it is ruled again; None while it waits for a person."""
+    score: float
+    """Its score in its last decision."""
+
+
 class Decision(Frozen):
     """A verdict on one proposal with everything that led to it."""
 
@@ -125,6 +199,8 @@ class Decision(Frozen):
     """Set for `require_approval`."""
     handover: Handover | None = None
     """Set for `allow`: how to reach the channel."""
+    draws: tuple[Draw, ...] = ()
+    """Set for `allow`: the places it takes in limits that all accounts share."""
 
 
 class Candidate(Frozen):
@@ -135,6 +211,8 @@ class Candidate(Frozen):
     expires_at: Moment
     rulings: int = 0
     """How many decisions it has already had."""
+    deferrals: int = 0
+    """How many of them deferred it."""
     approved_by: ShortText | None = None
     """Login of the person who approved exactly this digest; None without an approval."""
 
@@ -150,8 +228,15 @@ class RulingRequest(Frozen):
     holds: tuple[Hold, ...]
     touches: tuple[TouchRecord, ...]
     candidates: tuple[Candidate, ...]
+    scheduled: tuple[Scheduled, ...] = ()
+    """The account's other open proposals that have had a decision."""
+    circumstances: Circumstances = Circumstances()
     suppressed: tuple[str, ...] = ()
     """Contact ids that the shared suppression store blocks; filled in right before ruling."""
+    standing: Standing = Standing()
+    """What the tenant as a whole has done; filled in right before ruling."""
+    seq: int = 0
+    """Number of the account's latest fact: later facts are about what came after this request."""
     revision: int
     """Version of the account's world that the ruling holds for."""
     now: Moment

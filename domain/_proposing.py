@@ -8,7 +8,7 @@ from domain import _approving as approving
 from domain import _touching as touching
 from domain._messages import Consult, Proposed, Ruled
 from domain._observing import merge_reading
-from domain._proposal import Candidate, Decision, RulingRequest
+from domain._proposal import Candidate, Decision, RulingRequest, Scheduled
 from domain._records import DecisionFact
 from domain._state import (
     CONSULT_LIMIT,
@@ -25,6 +25,7 @@ from domain._vocabulary import ProposalStatus, ReasonCode, Verdict
 
 SHORTEST_DEFERRAL = timedelta(seconds=1)
 """A deferral always moves forward, whatever governance answered."""
+_WAITING = frozenset({ProposalStatus.DEFERRED, ProposalStatus.PENDING_APPROVAL})
 
 
 def propose(turn: Turn, event: Proposed) -> None:
@@ -104,13 +105,50 @@ def _ruling_request(turn: Turn, proposal_ids: tuple[str, ...]) -> RulingRequest:
                 received_at=item.received_at,
                 expires_at=item.expires_at,
                 rulings=item.rulings,
+                deferrals=item.deferrals,
                 approved_by=item.approved_by,
             )
             for item in (state.open[proposal_id] for proposal_id in proposal_ids)
         ),
+        scheduled=_scheduled(state, frozenset(proposal_ids)),
+        circumstances=state.circumstances,
+        seq=state.seq,
         revision=state.revision,
         now=turn.now,
     )
+
+
+def _scheduled(state: AccountState, judged: frozenset[str]) -> tuple[Scheduled, ...]:
+    return tuple(
+        Scheduled(
+            proposal_id=proposal_id,
+            actor=item.proposal.actor,
+            action=item.proposal.action,
+            channel=item.proposal.channel,
+            contact_id=item.proposal.contact_id,
+            intent=item.proposal.intent,
+            value=item.proposal.value,
+            status=item.status,
+            due_at=item.due_at if item.status is ProposalStatus.DEFERRED else None,
+            score=item.decision.score.total,
+        )
+        for proposal_id, item in sorted(state.open.items())
+        if proposal_id not in judged
+        and item.status in _WAITING
+        and item.decision is not None
+        and item.decision.score is not None
+    )
+
+
+def take_up_policies(turn: Turn, digest: str) -> None:
+    """Let the set in force judge again what an earlier one made wait."""
+    if digest == turn.state.policy_digest:
+        return
+    turn.world_changed()
+    turn.note(f"Policy set {digest[:12]} was published")
+    for item in tuple(turn.state.open.values()):
+        if item.status is ProposalStatus.DEFERRED:
+            turn.put(item.model_copy(update={"due_at": turn.now}))
 
 
 def apply_ruling(turn: Turn, event: Ruled) -> None:
@@ -158,7 +196,14 @@ def reopen(turn: Turn, consultation: Consultation) -> None:
 
 
 def _apply_decision(turn: Turn, item: OpenProposal, decision: Decision) -> None:
-    item = item.model_copy(update={"decision": decision, "rulings": item.rulings + 1})
+    deferred = decision.verdict is Verdict.DEFER
+    item = item.model_copy(
+        update={
+            "decision": decision,
+            "rulings": item.rulings + 1,
+            "deferrals": item.deferrals + int(deferred),
+        }
+    )
     turn.put(item)
     turn.record(DecisionFact(seq=turn.next_seq(), at=turn.now, decision=decision))
     message = _message(decision)

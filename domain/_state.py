@@ -11,7 +11,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from domain._account import Account, Assessment, Contact, Hold, Reading
+from domain._account import Account, Assessment, Circumstances, Contact, Hold, Reading
 from domain._approval import AnswerResult, Approval
 from domain._base import Frozen, Identifier, LongText, Moment, ShortText
 from domain._proposal import Decision, Proposal
@@ -50,6 +50,8 @@ FLUSH_BYTES = 400_000
 """... and about this many bytes: the engine takes 2 MB in one payload."""
 CONTACT_LIMIT = 1_000
 HOLD_LIMIT = 50
+CASE_LIMIT = 50
+"""Open support cases remembered; beyond it the least severe, then the oldest, are forgotten."""
 READING_LIMIT = 100
 OPEN_LIMIT = 200
 OPEN_BYTES = 400_000
@@ -75,6 +77,7 @@ class OpenProposal(Frozen):
     due_at: Moment | None = None
     """When a deferred proposal is ruled again."""
     rulings: int = 0
+    deferrals: int = 0
     attempts: int = 0
     """Hand-overs started; part of the touch id."""
     approval_id: ShortText | None = None
@@ -141,6 +144,7 @@ class AccountState(BaseModel):
     readings: dict[str, Reading] = {}
     """Latest reading by system."""
     assessment: Assessment | None = None
+    circumstances: Circumstances = Circumstances()
     open: dict[str, OpenProposal] = {}
     closed: dict[str, ClosedProposal] = {}
     ended: dict[str, str] = {}

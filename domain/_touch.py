@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import EmailStr, Field, StringConstraints
 
 from domain._account import FactName, FactText
-from domain._base import Frozen, Identifier, LongText, Moment, ShortText
+from domain._base import Amount, Frozen, Identifier, LongText, Moment, ShortText
 from domain._vocabulary import Delivery, OutcomeKind, ReceiptStatus, TouchStatus
 
 TouchId = Annotated[ShortText, StringConstraints(min_length=1)]
@@ -48,6 +48,10 @@ class Touch(Frozen):
     actor: Identifier
     channel: Identifier
     action: Identifier
+    intent: Identifier | None = None
+    """What it is after, such as `nurture`, if the proposal said so."""
+    cost: Amount = 0.0
+    """What it costs, in the tenant's currency."""
     recipient: Recipient | None = None
     """None for touches of the account as a whole."""
     subject: ShortText | None = None
@@ -82,6 +86,10 @@ class TouchRecord(Frozen):
     at: Moment
     """When it was claimed by the account (governed) or made (elsewhere)."""
     status: TouchStatus
+    intent: Identifier | None = None
+    """What it was after, if the proposal said so."""
+    outcomes: dict[OutcomeKind, Moment] = {}
+    """What came back, and when it first did."""
     governed: bool = True
     """False: made by a tool outside Tutti and reported afterwards."""
 

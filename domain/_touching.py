@@ -49,6 +49,8 @@ def hand_over(turn: Turn, item: OpenProposal, decision: Decision) -> None:
         actor=proposal.actor,
         channel=proposal.channel,
         action=proposal.action,
+        intent=proposal.intent,
+        cost=proposal.cost,
         recipient=Recipient(contact_id=contact.contact_id, name=contact.name, email=contact.email)
         if contact
         else None,
@@ -67,6 +69,7 @@ def hand_over(turn: Turn, item: OpenProposal, decision: Decision) -> None:
         actor=touch.actor,
         contact_id=proposal.contact_id,
         proposal_id=proposal.proposal_id,
+        intent=proposal.intent,
         at=turn.now,
         status=TouchStatus.IN_FLIGHT,
     )

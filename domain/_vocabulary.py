@@ -49,6 +49,57 @@ class Consent(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
+class ConsentBasis(StrEnum):
+    """What a permission rests on; some kinds run out (CASL s. 10(10): 2 years, 6 months)."""
+
+    EXPRESS = "express"
+    PURCHASE = "purchase"
+    INQUIRY = "inquiry"
+    EXISTING_CUSTOMER = "existing_customer"
+    PUBLISHED_ADDRESS = "published_address"
+
+
+class SubscriberKind(StrEnum):
+    """Whom the law sees behind an address: a company, or a person (also a sole trader)."""
+
+    CORPORATE = "corporate"
+    INDIVIDUAL = "individual"
+    UNKNOWN = "unknown"
+
+
+class Medium(StrEnum):
+    """What a channel is to the law and to the person: several channels may share a medium."""
+
+    EMAIL = "email"
+    SMS = "sms"
+    CALL = "call"
+    MESSAGE = "message"
+    POST = "post"
+    WEB = "web"
+    ADS = "ads"
+    TASK = "task"
+
+
+class Reversibility(StrEnum):
+    """Whether a touch can be taken back: a mail cannot, an ad can from now on, a task can be deleted."""
+
+    NONE = "none"
+    PARTIAL = "partial"
+    FULL = "full"
+
+    @property
+    def rank(self) -> int:
+        """Position from 0 (none) to 2 (full)."""
+        return tuple(Reversibility).index(self)
+
+
+class RuleMode(StrEnum):
+    """Whether a rule binds, or is only evaluated and recorded."""
+
+    ENFORCE = "enforce"
+    LOG_ONLY = "log_only"
+
+
 class SignalKind(StrEnum):
     """What a source system observed."""
 
@@ -63,6 +114,8 @@ class SignalKind(StrEnum):
     STAGE_CHANGE = "stage_change"
     PROPERTY_CHANGE = "property_change"
     SUPPORT_CASE = "support_case"
+    DEAL_WON = "deal_won"
+    DEAL_LOST = "deal_lost"
     OPT_OUT = "opt_out"
     BOUNCE = "bounce"
     COMPLAINT = "complaint"
@@ -114,10 +167,20 @@ class ReasonCode(StrEnum):
     MINIMUM_GAP = "MINIMUM_GAP"
     QUIET_HOURS = "QUIET_HOURS"
     LOWER_PRIORITY = "LOWER_PRIORITY"
+    CONFLICTING_INTENT = "CONFLICTING_INTENT"
+    STARVED = "STARVED"
     NO_SLOT = "NO_SLOT"
     CONSENT_MISSING = "CONSENT_MISSING"
     SUPPRESSED = "SUPPRESSED"
+    CONTACT_POLICY = "CONTACT_POLICY"
+    NOT_ELIGIBLE = "NOT_ELIGIBLE"
+    NOT_APPLICABLE = "NOT_APPLICABLE"
+    NOT_SUITABLE = "NOT_SUITABLE"
+    EVIDENCE_STALE = "EVIDENCE_STALE"
     AUTHORITY_EXCEEDED = "AUTHORITY_EXCEEDED"
+    AUTHORITY_EXPIRED = "AUTHORITY_EXPIRED"
+    BUDGET_EXCEEDED = "BUDGET_EXCEEDED"
+    NOVELTY = "NOVELTY"
     NO_AUTHORITY = "NO_AUTHORITY"
     LOW_CONFIDENCE = "LOW_CONFIDENCE"
     APPROVAL_NEEDED = "APPROVAL_NEEDED"

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from domain import RuleMode
 from governance._case import Origin
 from governance._facts import RULES
 from governance._source import Document, Problem
@@ -63,7 +64,7 @@ class Builder:
             self.document.problem(loc, message, code=code, suggestion=suggestion, key=key)
         )
 
-    def origin(self, loc: Loc, rule_id: str, message: str) -> Origin:
+    def origin(self, loc: Loc, rule_id: str, message: str, mode: RuleMode = RuleMode.ENFORCE) -> Origin:
         """Register a rule under its id, unique over all files, and return where it comes from."""
         place = self.document.place((*loc, "id"))
         first = self.roll.taken.setdefault(rule_id, f"{place.file}:{place.line}")
@@ -71,7 +72,8 @@ class Builder:
             self.reject(
                 (*loc, "id"), f"the rule id {rule_id!r} is already used in {first}", code="duplicate-id"
             )
-        return Origin(rule_id, self.family, message, self.document.name, place.line)
+        log_only = mode is RuleMode.LOG_ONLY
+        return Origin(rule_id, self.family, message, self.document.name, place.line, log_only)
 
     def condition(self, loc: Loc, text: str | None, vocabulary: Vocabulary = RULES) -> Condition | None:
         """Compile a condition; None stands for `always`, and for a mistake, which stops the whole set."""

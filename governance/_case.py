@@ -5,7 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from domain import Account, ActorKind, Candidate, Contact, Handover, ReasonCode, RuleHit, TouchRecord, Verdict
+from domain import (
+    Account,
+    ActorKind,
+    Candidate,
+    Circumstances,
+    Contact,
+    Handover,
+    Medium,
+    ReasonCode,
+    Reversibility,
+    RuleHit,
+    Standing,
+    TouchRecord,
+    Verdict,
+)
 from governance._facts import ActorFacts
 from governance.cel._conditions import Bound, Condition, EvaluationError
 
@@ -18,6 +32,8 @@ FAMILIES = (
     "people",
     "channels",
     "consent",
+    "suppression",
+    "eligibility",
     "authority",
     "approvals",
     "frequency",
@@ -38,6 +54,7 @@ class Origin:
         message: What a person reads when it has spoken.
         file: Policy file; None for the engine's own rules.
         line: Line of the rule in that file, from 1.
+        log_only: Whether the rule is only tried out: what it says is recorded and does not bind.
     """
 
     rule_id: str
@@ -45,6 +62,7 @@ class Origin:
     message: str
     file: str | None = None
     line: int | None = None
+    log_only: bool = False
 
     def hit(
         self,
@@ -64,6 +82,7 @@ class Origin:
             file=self.file,
             line=self.line,
             until=None if until is None else min(until, FAR),
+            log_only=self.log_only,
         )
 
 
@@ -104,13 +123,19 @@ class Channel:
 
     Attributes:
         name: Name in proposals.
+        medium: What it is to the law and to the person.
+        reversibility: Whether its touches can be taken back.
         needs_email: Whether the person must have an e-mail address.
+        needs_phone: Whether the person must have a telephone number.
         handover: How its worker is reached.
         origin: Where it stands in channels.yaml.
     """
 
     name: str
+    medium: Medium
+    reversibility: Reversibility
     needs_email: bool
+    needs_phone: bool
     handover: Handover
     origin: Origin
 
@@ -126,6 +151,10 @@ class Case:
         actor: Who proposes.
         channel: Through which channel.
         bound: The values conditions see.
+        intent: What the proposal is after; None if nobody has said.
+        operational: Whether it is a service message (an outage, an invoice) and no outreach.
+        circumstances: What the account is going through.
+        standing: What the tenant as a whole has done.
         touches: Touches that count: all but the released ones.
         now: The moment of the ruling.
         hits: What the rules have said so far.
@@ -137,6 +166,10 @@ class Case:
     actor: Actor
     channel: Channel
     bound: Bound
+    intent: str | None
+    operational: bool
+    circumstances: Circumstances
+    standing: Standing
     touches: tuple[TouchRecord, ...]
     now: datetime
     hits: list[RuleHit] = field(default_factory=list)
@@ -160,7 +193,10 @@ class Case:
 
 
 def evaluation_error(origin: Origin, error: EvaluationError) -> RuleHit:
-    """Return the denial in the name of a rule whose condition gave no answer."""
+    """Return the denial in the name of a rule whose condition gave no answer.
+
+    A rule that is only tried out denies nothing, but its mistake is recorded just as well.
+    """
     return origin.hit(
         Verdict.DENY,
         ReasonCode.EVALUATION_ERROR,

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from domain import (
     Account,
     ActorKind,
     Assessment,
+    Circumstances,
     Consent,
+    ConsentBasis,
     Contact,
     Frozen,
+    Medium,
     Proposal,
+    Reversibility,
     Role,
+    SignalKind,
     Stage,
+    SubscriberKind,
     Tier,
 )
 from governance.cel._conditions import Vocabulary
+
+if TYPE_CHECKING:
+    from governance._case import Channel
+
+_DAY_SECONDS = 86_400.0
 
 
 class AccountFacts(Frozen):
@@ -28,6 +40,10 @@ class AccountFacts(Frozen):
     country: str | None
     tier: Tier
     owner: str | None
+    open_cases: int
+    """Open support cases."""
+    worst_open_case: int | None
+    """The most severe of them, 1 to 4; null if none is open."""
 
 
 class ContactFacts(Frozen):
@@ -39,8 +55,11 @@ class ContactFacts(Frozen):
     country: str | None
     """Where the person is; the account's country if theirs is not known."""
     consent: Consent
+    consent_basis: ConsentBasis | None
+    subscriber: SubscriberKind
     opted_out: bool
     has_email: bool
+    has_phone: bool
 
 
 class ProposalFacts(Frozen):
@@ -52,7 +71,15 @@ class ProposalFacts(Frozen):
     value: float
     propensity: float
     confidence: float
+    cost: float
+    reach: int
     evidence: tuple[str, ...]
+    intent: str | None
+    """What it is after; null if neither the proposal nor arbitration.yaml says."""
+    operational: bool
+    """Whether frequency.yaml lists its action as a service message."""
+    medium: Medium
+    reversibility: Reversibility
 
 
 class ActorFacts(Frozen):
@@ -73,6 +100,28 @@ class AssessmentFacts(Frozen):
     systems: int
 
 
+class DaysSince(Frozen):
+    """`days_since`: how many days ago each kind of signal was last observed; null if never."""
+
+    intent_surge: float | None = None
+    web_visit: float | None = None
+    email_open: float | None = None
+    email_click: float | None = None
+    form_submission: float | None = None
+    reply: float | None = None
+    meeting_booked: float | None = None
+    meeting_held: float | None = None
+    stage_change: float | None = None
+    property_change: float | None = None
+    support_case: float | None = None
+    deal_won: float | None = None
+    deal_lost: float | None = None
+    opt_out: float | None = None
+    bounce: float | None = None
+    complaint: float | None = None
+    note: float | None = None
+
+
 class WinnerFacts(Frozen):
     """`winner`: in rules for losers only, the proposal that goes first."""
 
@@ -80,6 +129,7 @@ class WinnerFacts(Frozen):
     action: str
     channel: str
     value: float
+    intent: str | None
     same_contact: bool
     """Whether it addresses the same person; false if either addresses the account as a whole."""
 
@@ -90,6 +140,7 @@ _COMMON = {
     "proposal": ProposalFacts,
     "actor": ActorFacts,
     "assessment": AssessmentFacts | None,
+    "days_since": DaysSince,
     "now": datetime,
 }
 RULES = Vocabulary(_COMMON)
@@ -98,7 +149,7 @@ LOSERS = Vocabulary({**_COMMON, "winner": WinnerFacts})
 """The names conditions on losers may use."""
 
 
-def account_facts(account: Account) -> AccountFacts:
+def account_facts(account: Account, circumstances: Circumstances) -> AccountFacts:
     """Return what conditions see of an account."""
     return AccountFacts(
         id=account.account_id,
@@ -107,6 +158,19 @@ def account_facts(account: Account) -> AccountFacts:
         country=account.country,
         tier=account.tier,
         owner=account.owner,
+        open_cases=len(circumstances.open_cases),
+        worst_open_case=min((case.severity for case in circumstances.open_cases), default=None),
+    )
+
+
+def days_since(circumstances: Circumstances, now: datetime) -> DaysSince:
+    """Return what conditions see of the account's past."""
+    return DaysSince.model_validate(
+        {
+            kind.value: max((now - circumstances.latest[kind]).total_seconds(), 0.0) / _DAY_SECONDS
+            for kind in SignalKind
+            if kind in circumstances.latest
+        }
     )
 
 
@@ -118,12 +182,17 @@ def contact_facts(contact: Contact, account: Account) -> ContactFacts:
         title=contact.title,
         country=contact.country or account.country,
         consent=contact.consent,
+        consent_basis=contact.consent_basis,
+        subscriber=contact.subscriber,
         opted_out=contact.opted_out_at is not None,
         has_email=contact.email is not None,
+        has_phone=contact.phone is not None,
     )
 
 
-def proposal_facts(proposal: Proposal) -> ProposalFacts:
+def proposal_facts(
+    proposal: Proposal, channel: Channel, *, intent: str | None, operational: bool
+) -> ProposalFacts:
     """Return what conditions see of a proposal."""
     return ProposalFacts(
         id=proposal.proposal_id,
@@ -132,7 +201,13 @@ def proposal_facts(proposal: Proposal) -> ProposalFacts:
         value=proposal.value,
         propensity=proposal.propensity,
         confidence=proposal.confidence,
+        cost=proposal.cost,
+        reach=proposal.reach,
         evidence=proposal.evidence,
+        intent=intent,
+        operational=operational,
+        medium=channel.medium,
+        reversibility=channel.reversibility,
     )
 
 
@@ -149,12 +224,13 @@ def assessment_facts(assessment: Assessment | None) -> AssessmentFacts | None:
     )
 
 
-def winner_facts(winner: Proposal, loser: Proposal) -> WinnerFacts:
+def winner_facts(winner: Proposal, loser: Proposal, *, intent: str | None) -> WinnerFacts:
     """Return what conditions on a loser see of the winner."""
     return WinnerFacts(
         actor=winner.actor,
         action=winner.action,
         channel=winner.channel,
         value=winner.value,
+        intent=intent,
         same_contact=loser.contact_id is not None and winner.contact_id == loser.contact_id,
     )

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from domain import Duration as AnyDuration
-from domain import Identifier, ShortText
+from domain import Identifier, RuleMode, ShortText
 
 LONGEST_WINDOW = timedelta(days=90)
 """Longest rolling window: accounts remember their touches a little longer than that."""
@@ -88,3 +88,11 @@ Sentence = Annotated[ShortText, StringConstraints(strip_whitespace=True, min_len
 
 ConditionText = Annotated[str, StringConstraints(min_length=1)]
 """A CEL condition, compiled when the set is loaded."""
+
+
+class RuleEntry(PolicyModel):
+    """What every rule that judges has."""
+
+    id: RuleId
+    mode: RuleMode = RuleMode.ENFORCE
+    """`log_only`: tried out, recorded with every decision, and not binding."""

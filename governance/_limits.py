@@ -18,6 +18,10 @@ class Limit(Protocol):
     def lifts(self) -> bool:
         """Whether it may end early (a hold is released), so that it never drops a proposal by itself."""
 
+    @property
+    def log_only(self) -> bool:
+        """Whether its rule is only tried out."""
+
     def earliest(self, moment: datetime) -> datetime:
         """Return the first moment, not before the given one, at which the rule lets the proposal pass.
 
@@ -43,6 +47,11 @@ class NotBefore:
     reason: ReasonCode
     moment: datetime
     lifts: bool = False
+
+    @property
+    def log_only(self) -> bool:
+        """Whether its rule is only tried out."""
+        return self.origin.log_only
 
     def earliest(self, moment: datetime) -> datetime:
         """Return the later of the two moments."""

@@ -20,7 +20,7 @@ from governance.families._arbitration import Arbitration, ArbitrationFile, build
 from governance.families._authority import AuthorityFile, Grant, build_authority
 from governance.families._channels import ChannelsFile, build_channels
 from governance.families._consent import ConsentFile, ConsentRule, build_consent
-from governance.families._frequency import Cap, FrequencyFile, build_frequency
+from governance.families._frequency import Frequency, FrequencyFile, build_frequency
 from governance.families._interpretation import Interpretation, InterpretationFile, build_interpretation
 from governance.families._people import People, PeopleFile, build_people
 from governance.families._timing import Timing, TimingFile, build_timing
@@ -93,7 +93,7 @@ class PolicySet:
     channels: Mapping[str, Channel]
     people: People
     consent: tuple[ConsentRule, ...]
-    frequency: tuple[Cap, ...]
+    frequency: Frequency
     timing: Timing
     authority: tuple[Grant, ...]
     arbitration: Arbitration

@@ -189,8 +189,8 @@ def nothing_after_an_opt_out(
 
 def caps_are_exact(counted: list[tuple[datetime, Touch]]) -> None:
     """Promise 3."""
-    assert policies().frequency, "the default set has caps"
-    for cap in policies().frequency:
+    assert policies().frequency.caps, "the default set has caps"
+    for cap in policies().frequency.caps:
         touched: defaultdict[str | None, list[datetime]] = defaultdict(list)
         for made_at, touch in counted:
             if cap.channels is None or touch.channel in cap.channels:

@@ -104,7 +104,9 @@ def settle_approval(approvals: Approvals, people: People, case: Case) -> None:
     route that matches today, and neither the proposer nor the owner of the agent that proposed.
     """
     approver = case.candidate.approved_by
-    if approver is None or all(hit.effect is not Verdict.REQUIRE_APPROVAL for hit in case.hits):
+    if approver is None or all(
+        hit.log_only or hit.effect is not Verdict.REQUIRE_APPROVAL for hit in case.hits
+    ):
         return
     route = find_route(approvals, people, case)
     if isinstance(route, RuleHit) or approver not in route.approvers:
@@ -113,7 +115,7 @@ def settle_approval(approvals: Approvals, people: People, case: Case) -> None:
         hit.model_copy(
             update={"effect": Verdict.ALLOW, "message": f"Approved by {approver}: {hit.message}"[:300]}
         )
-        if hit.effect is Verdict.REQUIRE_APPROVAL
+        if hit.effect is Verdict.REQUIRE_APPROVAL and not hit.log_only
         else hit
         for hit in case.hits
     ]

@@ -9,11 +9,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from domain import Factor, ReasonCode, Score, TouchRecord, Verdict
+from domain import Factor, Identifier, ReasonCode, Score, TouchRecord, Verdict
 from governance._builder import Builder
 from governance._case import Case, Origin
 from governance._facts import LOSERS
-from governance._fields import ConditionText, PolicyModel, RuleId, Sentence, Window
+from governance._fields import ConditionText, NotEmpty, PolicyModel, RuleId, Sentence, Window
 from governance._limits import Limit, NotBefore, room_at
 from governance.cel._conditions import Bound, Condition
 
@@ -61,6 +61,8 @@ class LoserEntry(PolicyModel):
 class ArbitrationFile(PolicyModel):
     """The file as people write it."""
 
+    intents: dict[Identifier, Annotated[tuple[Identifier, ...], NotEmpty]] = {}
+    """What actions are after, unless the proposal says so itself: the actions of each intent."""
     context: tuple[ContextEntry, ...]
     levers: tuple[LeverEntry, ...]
     slots: SlotsEntry
@@ -90,6 +92,7 @@ class LoserRule:
 class Arbitration:
     """The compiled file; multipliers in the order of their names, so that a product is always the same."""
 
+    intents: dict[str, str]
     multipliers: tuple[Multiplier, ...]
     slots: Origin
     slot_count: int
@@ -127,12 +130,27 @@ def build_arbitration(file: ArbitrationFile, builder: Builder) -> Arbitration:
     )
     by_name = lambda multiplier: (multiplier.name, multiplier.origin.rule_id)  # noqa: E731
     return Arbitration(
+        _intents(file, builder),
         tuple(sorted([*context, *levers], key=by_name)),
         builder.origin(("slots",), file.slots.id, file.slots.message),
         file.slots.touches,
         file.slots.per,
         losers,
     )
+
+
+def _intents(file: ArbitrationFile, builder: Builder) -> dict[str, str]:
+    """Return the intent of each action; an action can be after one thing only."""
+    found: dict[str, str] = {}
+    for intent, actions in file.intents.items():
+        for index, action in enumerate(actions):
+            if found.setdefault(action, intent) != intent:
+                builder.reject(
+                    ("intents", intent, index),
+                    f"the action {action!r} is listed for {found[action]!r} already",
+                    code="duplicate",
+                )
+    return found
 
 
 def score(arbitration: Arbitration, case: Case) -> Score:

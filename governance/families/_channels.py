@@ -7,7 +7,16 @@ from typing import Annotated
 
 from pydantic import Field
 
-from domain import Delivery, Handover, Identifier, ReasonCode, ShortText, Verdict
+from domain import (
+    Delivery,
+    Handover,
+    Identifier,
+    Medium,
+    ReasonCode,
+    Reversibility,
+    ShortText,
+    Verdict,
+)
 from governance._builder import Builder
 from governance._case import Case, Channel, Origin
 from governance._fields import Duration, NotEmpty, PolicyModel
@@ -17,6 +26,7 @@ class Need(StrEnum):
     """What a channel must know of the person."""
 
     EMAIL = "email"
+    PHONE = "phone"
     NOTHING = "nothing"
 
 
@@ -24,6 +34,10 @@ class ChannelEntry(PolicyModel):
     """One channel."""
 
     name: Identifier
+    medium: Medium
+    """What it is to the law and to the person: consent and quiet hours go by it."""
+    reversibility: Reversibility
+    """Whether its touches can be taken back."""
     task_queue: ShortText = Field(min_length=1)
     delivery: Delivery
     schedule_to_start: Duration
@@ -51,7 +65,7 @@ def build_channels(file: ChannelsFile, builder: Builder) -> dict[str, Channel]:
         origin = Origin(
             f"channels.{entry.name}",
             builder.family,
-            f"The channel {entry.name} needs a person with an e-mail address.",
+            f"What the channel {entry.name} needs to know of the person.",
             place.file,
             place.line,
         )
@@ -63,18 +77,32 @@ def build_channels(file: ChannelsFile, builder: Builder) -> dict[str, Channel]:
             heartbeat_seconds=entry.heartbeat.total_seconds(),
             retry_after_seconds=entry.retry_after.total_seconds(),
         )
-        channels[entry.name] = Channel(entry.name, entry.needs is Need.EMAIL, handover, origin)
+        channels[entry.name] = Channel(
+            name=entry.name,
+            medium=entry.medium,
+            reversibility=entry.reversibility,
+            needs_email=entry.needs is Need.EMAIL,
+            needs_phone=entry.needs is Need.PHONE,
+            handover=handover,
+            origin=origin,
+        )
     return channels
 
 
 def apply_channel(case: Case) -> None:
     """Deny what the channel cannot reach."""
+    channel, contact = case.channel, case.contact
+    if channel.needs_email and (contact is None or contact.email is None):
+        _deny(case, "e-mail address")
+    if channel.needs_phone and (contact is None or contact.phone is None):
+        _deny(case, "telephone number")
+
+
+def _deny(case: Case, missing: str) -> None:
     channel = case.channel
-    if not channel.needs_email or (case.contact is not None and case.contact.email is not None):
-        return
     message = (
-        f"The contact {case.contact.contact_id} has no e-mail address, and {channel.name} needs one."
+        f"The contact {case.contact.contact_id} has no {missing}, and {channel.name} needs one."
         if case.contact
-        else f"The channel {channel.name} writes to a person, and the proposal names none."
+        else f"The channel {channel.name} addresses a person, and the proposal names none."
     )
     case.hits.append(channel.origin.hit(Verdict.DENY, ReasonCode.UNREACHABLE_CONTACT, message=message))

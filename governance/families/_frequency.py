@@ -33,6 +33,16 @@ class FrequencyFile(PolicyModel):
     """The file as people write it."""
 
     caps: tuple[CapEntry, ...]
+    operational: tuple[Identifier, ...] = ()
+    """Actions that are service messages and no outreach."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frequency:
+    """The compiled file."""
+
+    caps: tuple[Cap, ...]
+    operational: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +63,7 @@ class Cap:
         )
 
 
-def build_frequency(file: FrequencyFile, builder: Builder) -> tuple[Cap, ...]:
+def build_frequency(file: FrequencyFile, builder: Builder) -> Frequency:
     """Compile the caps."""
     caps = []
     for index, entry in enumerate(file.caps):
@@ -69,7 +79,7 @@ def build_frequency(file: FrequencyFile, builder: Builder) -> tuple[Cap, ...]:
                 builder.condition((*loc, "when"), entry.when),
             )
         )
-    return tuple(caps)
+    return Frequency(tuple(caps), frozenset(file.operational))
 
 
 def applicable_caps(caps: tuple[Cap, ...], case: Case) -> tuple[Cap, ...]:

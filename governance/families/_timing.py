@@ -93,6 +93,11 @@ class QuietLimit:
     zones: Zones
     lifts: bool = False
 
+    @property
+    def log_only(self) -> bool:
+        """Whether its rule is only tried out."""
+        return self.rule.origin.log_only
+
     def earliest(self, moment: datetime) -> datetime:
         """Return the first moment that is not quiet in any zone."""
         return self.rule.hours.earliest(moment, self.zones)

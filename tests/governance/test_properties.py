@@ -172,9 +172,9 @@ def turned_over() -> PolicySet:
 
 
 def test_the_rules_are_really_turned_over() -> None:
-    caps = [cap.origin.rule_id for cap in policies().frequency]
+    caps = [cap.origin.rule_id for cap in policies().frequency.caps]
 
-    assert [cap.origin.rule_id for cap in turned_over().frequency] == caps[::-1]
+    assert [cap.origin.rule_id for cap in turned_over().frequency.caps] == caps[::-1]
     assert turned_over().digest != policies().digest
 
 

@@ -1,0 +1,76 @@
+"""What the account is going through: open support cases, and when each kind of signal was last seen."""
+
+from __future__ import annotations
+
+from domain._account import Circumstances, Signal, SupportCase
+from domain._state import CASE_LIMIT
+from domain._touch import TouchRecord
+from domain._turn import Turn
+from domain._vocabulary import OutcomeKind, SignalKind, TouchStatus
+
+_CLOSED = frozenset({"closed", "resolved", "solved", "done"})
+"""Words with which support tools say that a case is over; every other word means that it is open."""
+_WORST = 1
+_SEVERITIES = {"1": 1, "2": 2, "3": 3, "4": 4, "critical": 1, "high": 2, "medium": 3, "low": 4}
+_REACTIONS = {
+    SignalKind.REPLY: OutcomeKind.REPLY,
+    SignalKind.MEETING_BOOKED: OutcomeKind.MEETING,
+    SignalKind.EMAIL_CLICK: OutcomeKind.CLICK,
+    SignalKind.EMAIL_OPEN: OutcomeKind.OPEN,
+    SignalKind.BOUNCE: OutcomeKind.BOUNCE,
+    SignalKind.COMPLAINT: OutcomeKind.COMPLAINT,
+    SignalKind.OPT_OUT: OutcomeKind.OPT_OUT,
+}
+_RULED_ON = frozenset({SignalKind.SUPPORT_CASE, SignalKind.DEAL_WON, SignalKind.DEAL_LOST})
+"""Signals that change what may be done, so that a ruling on its way must not count any more."""
+
+
+def take_note(turn: Turn, signal: Signal) -> None:
+    """Remember what rules may ask for: the latest of each kind, open cases, reactions to touches."""
+    state = turn.state
+    known = state.circumstances
+    latest = dict(known.latest)
+    seen = min(signal.observed_at, turn.now)
+    latest[signal.kind] = max(seen, latest.get(signal.kind, seen))
+    cases = known.open_cases
+    if signal.kind is SignalKind.SUPPORT_CASE:
+        cases = _with_case(known, signal)
+    state.circumstances = Circumstances(open_cases=cases, latest=latest)
+    if signal.kind in _RULED_ON:
+        turn.world_changed()
+    if signal.kind in _REACTIONS and signal.contact_id is not None:
+        _react(turn, signal, _REACTIONS[signal.kind])
+
+
+def record_outcome(turn: Turn, touch: TouchRecord, kind: OutcomeKind, signal: Signal) -> None:
+    """Remember on a touch what came back; the first moment of each kind stays."""
+    moment = min(signal.observed_at, turn.now)
+    earliest = min(moment, touch.outcomes.get(kind, moment))
+    outcomes = {**touch.outcomes, kind: earliest}
+    turn.state.touches[touch.touch_id] = touch.model_copy(update={"outcomes": outcomes})
+
+
+def _with_case(known: Circumstances, signal: Signal) -> tuple[SupportCase, ...]:
+    case_id = signal.facts.get("case_id") or signal.signal_id
+    cases = {case.case_id: case for case in known.open_cases}
+    earlier = cases.pop(case_id, None)
+    if signal.facts.get("status", "open").strip().lower() not in _CLOSED:
+        severity = _SEVERITIES.get(signal.facts.get("severity", "").strip().lower(), _WORST)
+        opened_at = earlier.opened_at if earlier else signal.observed_at
+        cases[case_id] = SupportCase(case_id=case_id[:200], severity=severity, opened_at=opened_at)
+    kept = sorted(cases.values(), key=lambda case: (case.severity, case.opened_at, case.case_id))[:CASE_LIMIT]
+    return tuple(sorted(kept, key=lambda case: case.case_id))
+
+
+def _react(turn: Turn, signal: Signal, kind: OutcomeKind) -> None:
+    """Count a person's reaction for the last touch that the person got before it."""
+    touches = [
+        touch
+        for touch in turn.state.touches.values()
+        if touch.contact_id == signal.contact_id
+        and touch.at <= signal.observed_at
+        and touch.status is not TouchStatus.RELEASED
+    ]
+    if touches:
+        last = max(touches, key=lambda touch: (touch.at, touch.touch_id))
+        record_outcome(turn, last, kind, signal)

@@ -1,0 +1,265 @@
+"""Hearing: one candidate before all rules that concern it alone, and the limits in time that hold for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from domain import (
+    Candidate,
+    Contact,
+    ReasonCode,
+    RuleHit,
+    RulingRequest,
+    Score,
+    TouchRecord,
+    TouchStatus,
+    Verdict,
+)
+from governance._case import FAMILIES, FAR, Case, Origin, evaluation_error
+from governance._facts import (
+    RULES,
+    AccountFacts,
+    AssessmentFacts,
+    DaysSince,
+    contact_facts,
+    proposal_facts,
+)
+from governance._limits import Limit, NotBefore, settle
+from governance._policy_set import PolicySet
+from governance.cel._conditions import EvaluationError
+from governance.families._approvals import apply_requirements, settle_approval
+from governance.families._arbitration import score, slot_limits
+from governance.families._authority import apply_authority
+from governance.families._channels import apply_channel
+from governance.families._consent import apply_consent
+from governance.families._frequency import Cap, applicable_caps, cap_limits
+from governance.families._timing import gap_limits, quiet_limits
+
+IN_FLIGHT_PAUSE = timedelta(seconds=30)
+"""How long a proposal waits for the touch in flight, unless that ends earlier."""
+
+_UNKNOWN_ACCOUNT = Origin("engine.unknown_account", "engine", "Nothing is known about this account yet.")
+_UNKNOWN_ACTOR = Origin("engine.unknown_actor", "engine", "This actor is not listed in people.yaml.")
+_UNKNOWN_CHANNEL = Origin("engine.unknown_channel", "engine", "This channel is not listed in channels.yaml.")
+_UNKNOWN_CONTACT = Origin("engine.unknown_contact", "engine", "The account has no such contact.")
+_SUPPRESSED = Origin("engine.suppressed", "engine", "The person is on the shared suppression list.")
+_OPTED_OUT = Origin("engine.opted_out", "engine", "The person has objected to being contacted.")
+_EXPIRED = Origin("engine.expired", "engine", "The proposal has expired.")
+_NOT_YET = Origin("engine.not_yet", "engine", "The proposal asks not to go out earlier.")
+_HOLD = Origin("engine.hold", "engine", "The account is on hold.")
+_IN_FLIGHT = Origin("engine.touch_in_flight", "engine", "Another touch on this account is on its way.")
+UNREADABLE_FACTS = Origin("engine.facts", "engine", "What is known cannot be read by the rules.")
+
+_LIFTING_RULES = frozenset({_HOLD.rule_id, _IN_FLIGHT.rule_id})
+_RANKS = {verdict: verdict.rank for verdict in Verdict}
+_FAMILY_ORDER = {family: place for place, family in enumerate(FAMILIES)}
+
+
+class Clocks(NamedTuple):
+    """The limits of one proposal."""
+
+    firm: tuple[Limit, ...]
+    lifting: tuple[Limit, ...]
+
+
+@dataclass(slots=True)
+class World:
+    """What all candidates of a request share."""
+
+    policies: PolicySet
+    request: RulingRequest
+    touches: tuple[TouchRecord, ...]
+    account: AccountFacts | None
+    assessment: AssessmentFacts | None
+    days_since: DaysSince
+    suppressed: frozenset[str]
+
+    def intent_of(self, action: str, said: str | None) -> str | None:
+        """Return what an action is after: what the proposal said, else what arbitration.yaml says."""
+        return said or self.policies.arbitration.intents.get(action)
+
+
+@dataclass(slots=True)
+class Hearing:
+    """One candidate on its way to a decision."""
+
+    candidate: Candidate
+    case: Case | None = None
+    caps: tuple[Cap, ...] = ()
+    score: Score | None = None
+    rank: int | None = None
+    until: datetime | None = None
+    hits: list[RuleHit] = field(default_factory=list)
+
+    @property
+    def effect(self) -> Verdict:
+        """The most restrictive effect so far of the rules that bind."""
+        return max(
+            (hit.effect for hit in self.hits if not hit.log_only),
+            key=_RANKS.__getitem__,
+            default=Verdict.ALLOW,
+        )
+
+
+def hear(world: World, candidate: Candidate) -> Hearing:
+    """Put one candidate before all rules that concern it alone."""
+    hearing = Hearing(candidate)
+    case = _open_case(world, hearing)
+    if case is None:
+        return hearing
+    hearing.case, policies = case, world.policies
+    case.hits = hearing.hits
+    _apply_engine(world, case)
+    apply_channel(case)
+    apply_consent(policies.consent, case)
+    apply_authority(policies.authority, case)
+    apply_requirements(policies.approvals, case)
+    settle_approval(policies.approvals, policies.people, case)
+    hearing.caps = applicable_caps(policies.frequency.caps, case)
+    hearing.score = score(policies.arbitration, case)
+    _apply_clocks(hearing, clocks_of(world, case, hearing.caps, world.touches))
+    return hearing
+
+
+def _open_case(world: World, hearing: Hearing) -> Case | None:
+    """Return the case, or None after noting everything that is not known about the candidate."""
+    request, policies = world.request, world.policies
+    candidate, proposal = hearing.candidate, hearing.candidate.proposal
+    actor = policies.people.actors.get(proposal.actor)
+    channel = policies.channels.get(proposal.channel)
+    contact = request.contacts.get(proposal.contact_id) if proposal.contact_id is not None else None
+    missing = (
+        (request.account is None, _UNKNOWN_ACCOUNT, ReasonCode.UNKNOWN_ACCOUNT),
+        (actor is None, _UNKNOWN_ACTOR, ReasonCode.UNKNOWN_ACTOR),
+        (channel is None, _UNKNOWN_CHANNEL, ReasonCode.UNKNOWN_CHANNEL),
+        (proposal.contact_id is not None and contact is None, _UNKNOWN_CONTACT, ReasonCode.UNKNOWN_CONTACT),
+    )
+    hearing.hits.extend(origin.hit(Verdict.DENY, reason) for absent, origin, reason in missing if absent)
+    account = request.account
+    if hearing.hits or account is None or actor is None or channel is None:
+        return None
+    intent = world.intent_of(proposal.action, proposal.intent)
+    operational = proposal.action in policies.frequency.operational
+    try:
+        bound = RULES.bind(
+            {
+                "account": world.account,
+                "contact": contact_facts(contact, account) if contact is not None else None,
+                "proposal": proposal_facts(proposal, channel, intent=intent, operational=operational),
+                "actor": actor.facts,
+                "assessment": world.assessment,
+                "days_since": world.days_since,
+                "now": request.now,
+            }
+        )
+    except EvaluationError as error:
+        hearing.hits.append(evaluation_error(UNREADABLE_FACTS, error))
+        return None
+    return Case(
+        candidate=candidate,
+        account=account,
+        contact=contact,
+        actor=actor,
+        channel=channel,
+        bound=bound,
+        intent=intent,
+        operational=operational,
+        circumstances=request.circumstances,
+        standing=request.standing,
+        touches=world.touches,
+        now=request.now,
+    )
+
+
+def _apply_engine(world: World, case: Case) -> None:
+    """Collect what no policy can switch off, apart from limits in time."""
+    contact: Contact | None = case.contact
+    if contact is not None and case.candidate.proposal.contact_id in world.suppressed:
+        case.hits.append(_SUPPRESSED.hit(Verdict.DENY, ReasonCode.SUPPRESSED))
+    if contact is not None and contact.opted_out_at is not None:
+        case.hits.append(_OPTED_OUT.hit(Verdict.DENY, ReasonCode.SUPPRESSED))
+    if case.now >= case.candidate.expires_at:
+        case.hits.append(_EXPIRED.hit(Verdict.SUPPRESS, ReasonCode.EXPIRED))
+
+
+def clocks_of(world: World, case: Case, caps: Sequence[Cap], touches: Sequence[TouchRecord]) -> Clocks:
+    policies, candidate = world.policies, case.candidate
+    firm: list[Limit] = []
+    if candidate.proposal.earliest is not None:
+        firm.append(NotBefore(_NOT_YET, ReasonCode.NOT_YET, candidate.proposal.earliest))
+    firm.extend(cap_limits(caps, candidate.proposal.contact_id, touches))
+    firm.extend(gap_limits(policies.timing, touches))
+    firm.extend(slot_limits(policies.arbitration, touches))
+    firm.extend(quiet_limits(policies.timing, case))
+    return Clocks(tuple(firm), tuple(_lifting_limits(world, case, touches)))
+
+
+def _lifting_limits(world: World, case: Case, touches: Sequence[TouchRecord]) -> Iterator[Limit]:
+    for hold in world.request.holds:
+        origin = Origin(_HOLD.rule_id, _HOLD.family, f"{hold.placed_by} has put the account on hold.")
+        ends = hold.expires_at or case.candidate.expires_at
+        yield NotBefore(origin, ReasonCode.ACCOUNT_HOLD, ends, lifts=True)
+    if any(touch.status is TouchStatus.IN_FLIGHT for touch in touches):
+        yield NotBefore(_IN_FLIGHT, ReasonCode.TOUCH_IN_FLIGHT, case.now + IN_FLIGHT_PAUSE, lifts=True)
+
+
+def _apply_clocks(hearing: Hearing, clocks: Clocks) -> None:
+    """Collect every limit that holds now, and find the moment at which none does."""
+    case = hearing.case
+    if case is None or case.now >= hearing.candidate.expires_at:
+        return
+    waiting = [
+        limit.hit(until)
+        for limit in (*clocks.firm, *clocks.lifting)
+        if (until := limit.earliest(case.now)) > case.now
+    ]
+    if not waiting:
+        return
+    hearing.hits.extend(waiting)
+    if all(hit.log_only for hit in waiting):
+        return
+    clocks = Clocks(*(tuple(limit for limit in kind if not limit.log_only) for kind in clocks))
+    expires_at = hearing.candidate.expires_at
+    firm = settle(clocks.firm, case.now, expires_at)
+    if firm >= expires_at:
+        too_late(hearing)
+        return
+    # Holds and touches in flight may end early, so they alone never drop a proposal.
+    hearing.until = settle((*clocks.firm, *clocks.lifting), case.now, expires_at)
+
+
+def too_late(hearing: Hearing) -> None:
+    """Turn the deferral that lasts longest into a suppression, because the proposal expires first."""
+    deferrals = [
+        hit
+        for hit in hearing.hits
+        if hit.effect is Verdict.DEFER and not hit.log_only and hit.rule_id not in _LIFTING_RULES
+    ]
+    deciding = min(deferrals, key=telling_order)
+    hearing.hits[:] = [
+        hit.model_copy(update={"effect": Verdict.SUPPRESS}) if hit is deciding else hit
+        for hit in hearing.hits
+    ]
+    message = (
+        f"It would have to wait beyond {hearing.candidate.expires_at:%Y-%m-%d %H:%M:%S}Z, when it expires."
+    )
+    hearing.hits.append(_EXPIRED.hit(Verdict.SUPPRESS, ReasonCode.EXPIRED, message=message))
+    hearing.until = None
+
+
+def telling_order(hit: RuleHit) -> tuple[bool, int, bool, float, int, str, str]:
+    """Sort key: what decides comes first, then what is more restrictive or lasts longer."""
+    lasts = (FAR - hit.until).total_seconds() if hit.until is not None else 0.0
+    return (
+        hit.log_only,
+        -_RANKS[hit.effect],
+        # Running out of time is never the cause, only what a cause leads to.
+        hit.rule_id == _EXPIRED.rule_id,
+        lasts,
+        _FAMILY_ORDER[hit.family],
+        hit.rule_id,
+        hit.message,
+    )
