@@ -11,7 +11,7 @@ from domain import Assessment, Reading, Signal
 from governance._case import Channel
 from governance._engine import rule
 from governance._fields import Duration
-from governance._policy_set import PolicyError, PolicySet, load_policy_set
+from governance._policy_set import PolicyError, PolicySet, compile_policy_set, load_policy_set
 from governance._source import Document, Place, PolicyFileError, Problem, load_document
 from governance.families._interpretation import read_signal, reconcile
 
@@ -25,6 +25,7 @@ __all__ = [
     "PolicySet",
     "Problem",
     "assess",
+    "compile_policy_set",
     "interpret",
     "load_document",
     "load_policy_set",

@@ -37,7 +37,9 @@ _FAMILIES = (
     "approvals",
     "interpretation",
 )
-_IGNORED = frozenset({"README.md"})
+_WANTED = frozenset(f"{family}.yaml" for family in _FAMILIES)
+_IGNORED = frozenset({"README.md", "tests"})
+_UNKNOWN_FILE = "a policy set has no such file; remove or rename it"
 
 M = TypeVar("M", bound=PolicyModel)
 T = TypeVar("T")
@@ -107,36 +109,24 @@ class PolicySet:
 
 
 class _Loader:
-    """Reads the documents of one directory and builds families from them."""
+    """Builds families from the files of a policy set."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, contents: Mapping[str, bytes], problems: Iterable[Problem] = ()) -> None:
         self.roll = Roll()
-        self.contents: dict[str, bytes] = {}
+        self.roll.problems.extend(problems)
+        self.contents = contents
         self._documents: dict[str, Document] = {}
-        self._read(directory)
-
-    def _read(self, directory: Path) -> None:
-        if not directory.is_dir():
-            self._complain(str(directory), "there is no such directory of policies", "missing-directory")
-            return
-        wanted = {f"{family}.yaml" for family in _FAMILIES}
-        present = {path.name for path in directory.iterdir() if not path.name.startswith(".")}
-        for name in sorted(present - wanted - _IGNORED):
-            self._complain(name, "a policy set has no such file; remove or rename it", "unknown-file")
-        for name in sorted(wanted):
-            if name not in present:
-                self._complain(name, f"the file is missing in {directory}", "missing-file")
+        complained = {problem.place.file for problem in self.roll.problems}
+        nothing = any(problem.code == "missing-directory" for problem in self.roll.problems)
+        for name in sorted(_WANTED):
+            if name not in contents:
+                if name not in complained and not nothing:
+                    self.roll.problems.append(_about(name, "the file is missing", "missing-file"))
                 continue
             try:
-                self.contents[name] = (directory / name).read_bytes()
-                self._documents[name] = load_document(name, self.contents[name])
-            except OSError as error:
-                self._complain(name, f"the file cannot be read: {error.strerror}", "unreadable")
+                self._documents[name] = load_document(name, contents[name])
             except PolicyFileError as error:
                 self.roll.problems.extend(error.problems)
-
-    def _complain(self, file: str, message: str, code: str) -> None:
-        self.roll.problems.append(Problem(Place(file, 1, 1), message, code=code))
 
     def family(self, family: str, model: type[M], build: Callable[[M, Builder], T]) -> T | None:
         """Return the rules of a family; None if its file cannot be used, which has been noted."""
@@ -163,12 +153,53 @@ def load_policy_set(directory: Path) -> PolicySet:
     """Read, check and compile the policy files of a directory.
 
     Args:
-        directory: Holds the nine files, and nothing else but perhaps a README.md.
+        directory: Holds the files of all families, and nothing else but perhaps a README.md and `tests`.
 
     Raises:
         PolicyError: With every mistake of every file.
     """
-    loader = _Loader(directory)
+    contents, problems = _read(directory)
+    return _compile(_Loader(contents, problems), directory.resolve().name)
+
+
+def compile_policy_set(files: Mapping[str, str], name: str = "policies") -> PolicySet:
+    """Check and compile a policy set that is kept elsewhere than in a directory.
+
+    Args:
+        files: Text of each file by its name.
+        name: What to call the set, before the beginning of its digest.
+
+    Raises:
+        PolicyError: With every mistake of every file.
+    """
+    contents = {file: text.encode() for file, text in files.items()}
+    problems = [_about(file, _UNKNOWN_FILE, "unknown-file") for file in sorted(contents.keys() - _WANTED)]
+    return _compile(_Loader(contents, problems), name)
+
+
+def _read(directory: Path) -> tuple[dict[str, bytes], list[Problem]]:
+    contents: dict[str, bytes] = {}
+    problems: list[Problem] = []
+    if not directory.is_dir():
+        problems.append(_about(str(directory), "there is no such directory of policies", "missing-directory"))
+        return contents, problems
+    present = {path.name for path in directory.iterdir() if not path.name.startswith(".")}
+    problems += [_about(file, _UNKNOWN_FILE, "unknown-file") for file in sorted(present - _WANTED - _IGNORED)]
+    for file in sorted(_WANTED):
+        try:
+            contents[file] = (directory / file).read_bytes()
+        except FileNotFoundError:
+            problems.append(_about(file, f"the file is missing in {directory}", "missing-file"))
+        except OSError as error:
+            problems.append(_about(file, f"the file cannot be read: {error.strerror}", "unreadable"))
+    return contents, problems
+
+
+def _about(file: str, message: str, code: str) -> Problem:
+    return Problem(Place(file, 1, 1), message, code=code)
+
+
+def _compile(loader: _Loader, name: str) -> PolicySet:
     people = loader.family("people", PeopleFile, build_people)
     channels = loader.family("channels", ChannelsFile, build_channels)
     consent = loader.family("consent", ConsentFile, build_consent)
@@ -194,7 +225,7 @@ def load_policy_set(directory: Path) -> PolicySet:
         raise PolicyError(tuple(problems), loader.texts())
     digest = _digest(loader.contents)
     return PolicySet(
-        name=f"{directory.resolve().name}@{digest[:12]}",
+        name=f"{name}@{digest[:12]}",
         digest=digest,
         files=MappingProxyType(loader.texts()),
         channels=MappingProxyType(channels),
