@@ -131,6 +131,8 @@ class SupportCase(Frozen):
     severity: Annotated[int, Field(ge=1, le=4)]
     """1 is the most severe; a severity that nobody can read counts as 1."""
     opened_at: Moment
+    reported_at: Moment
+    """When its state was observed; an older report changes nothing any more."""
 
 
 class Circumstances(Frozen):
@@ -138,6 +140,8 @@ class Circumstances(Frozen):
 
     open_cases: tuple[SupportCase, ...] = ()
     """In order of case id."""
+    closed_cases: dict[Identifier, Moment] = {}
+    """Cases closed lately and when, so that an older report does not open them again."""
     latest: dict[SignalKind, Moment] = {}
     """When each kind of signal was last observed."""
 

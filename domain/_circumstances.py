@@ -11,7 +11,7 @@ from domain._vocabulary import OutcomeKind, SignalKind, TouchStatus
 _CLOSED = frozenset({"closed", "resolved", "solved", "done"})
 """Words with which support tools say that a case is over; every other word means that it is open."""
 _WORST = 1
-_SEVERITIES = {"1": 1, "2": 2, "3": 3, "4": 4, "critical": 1, "high": 2, "medium": 3, "low": 4}
+_SEVERITIES = {"1": 1, "2": 2, "3": 3, "4": 4, "critical": 1, "urgent": 1, "high": 2, "medium": 3, "low": 4}
 _REACTIONS = {
     SignalKind.REPLY: OutcomeKind.REPLY,
     SignalKind.MEETING_BOOKED: OutcomeKind.MEETING,
@@ -32,10 +32,9 @@ def take_note(turn: Turn, signal: Signal) -> None:
     latest = dict(known.latest)
     seen = min(signal.observed_at, turn.now)
     latest[signal.kind] = max(seen, latest.get(signal.kind, seen))
-    cases = known.open_cases
+    state.circumstances = known.model_copy(update={"latest": latest})
     if signal.kind is SignalKind.SUPPORT_CASE:
-        cases = _with_case(known, signal)
-    state.circumstances = Circumstances(open_cases=cases, latest=latest)
+        state.circumstances = _with_case(state.circumstances, signal)
     if signal.kind in _RULED_ON:
         turn.world_changed()
     if signal.kind in _REACTIONS and signal.contact_id is not None:
@@ -50,16 +49,30 @@ def record_outcome(turn: Turn, touch: TouchRecord, kind: OutcomeKind, signal: Si
     turn.state.touches[touch.touch_id] = touch.model_copy(update={"outcomes": outcomes})
 
 
-def _with_case(known: Circumstances, signal: Signal) -> tuple[SupportCase, ...]:
-    case_id = signal.facts.get("case_id") or signal.signal_id
+def _with_case(known: Circumstances, signal: Signal) -> Circumstances:
+    case_id, at = (signal.facts.get("case_id") or signal.signal_id)[:200], signal.observed_at
     cases = {case.case_id: case for case in known.open_cases}
-    earlier = cases.pop(case_id, None)
-    if signal.facts.get("status", "open").strip().lower() not in _CLOSED:
+    closed = dict(known.closed_cases)
+    earlier = cases.get(case_id)
+    over = signal.facts.get("status", "open").strip().lower() in _CLOSED
+    if (earlier is not None and earlier.reported_at > at) or closed.get(case_id, at) > at:
+        return known
+    if over:
+        cases.pop(case_id, None)
+        closed[case_id] = at
+    elif case_id not in closed or closed[case_id] < at:
+        closed.pop(case_id, None)
         severity = _SEVERITIES.get(signal.facts.get("severity", "").strip().lower(), _WORST)
-        opened_at = earlier.opened_at if earlier else signal.observed_at
-        cases[case_id] = SupportCase(case_id=case_id[:200], severity=severity, opened_at=opened_at)
+        opened_at = earlier.opened_at if earlier else at
+        cases[case_id] = SupportCase(case_id=case_id, severity=severity, opened_at=opened_at, reported_at=at)
     kept = sorted(cases.values(), key=lambda case: (case.severity, case.opened_at, case.case_id))[:CASE_LIMIT]
-    return tuple(sorted(kept, key=lambda case: case.case_id))
+    lately = sorted(closed.items(), key=lambda item: (item[1], item[0]))[-CASE_LIMIT:]
+    return known.model_copy(
+        update={
+            "open_cases": tuple(sorted(kept, key=lambda case: case.case_id)),
+            "closed_cases": dict(lately),
+        }
+    )
 
 
 def _react(turn: Turn, signal: Signal, kind: OutcomeKind) -> None:

@@ -146,7 +146,7 @@ class Activity:
                     self._collector.signal(
                         company_id,
                         f"deal-stage-{key}",
-                        SignalKind.STAGE_CHANGE,
+                        _deal_signal(stage),
                         at,
                         contact=self._only_member(deal, company_id),
                         facts=facts,
@@ -186,7 +186,8 @@ class Activity:
             opened = row.moment("property_createdate", until=self._now)
             closed = row.moment_or_none("property_closed_date")
             facts = facts_of(object="ticket", object_id=ticket.hubspot_id) | facts_of(
-                priority=row.text("property_hs_ticket_priority"),
+                case_id=ticket.hubspot_id,
+                severity=row.text("property_hs_ticket_priority"),
                 category=row.text("property_hs_ticket_category"),
             )
             facts |= stages.get(row.text("property_hs_pipeline_stage"))
@@ -364,6 +365,13 @@ class Activity:
     def _several_members(self, thing: Thing, company_id: str) -> str:
         members = self._members_at(thing, company_id)
         return ", ".join(person.contact_id for person in members) if len(members) > 1 else ""
+
+
+def _deal_signal(stage: Mapping[str, str]) -> SignalKind:
+    """A closed deal is what rules ask for; every other stage is a step on the way."""
+    if stage.get("closed") != "true":
+        return SignalKind.STAGE_CHANGE
+    return SignalKind.DEAL_WON if stage.get("won") == "true" else SignalKind.DEAL_LOST
 
 
 def _deal_stage(row: Row) -> dict[str, str]:

@@ -151,6 +151,7 @@ def test_the_door_of_governance_is_pinned() -> None:
         "PolicySet",
         "Problem",
         "assess",
+        "compile_policy_set",
         "interpret",
         "load_document",
         "load_policy_set",
