@@ -1,8 +1,10 @@
 """Process entry of the workers: one process, one role.
 
 `python -m worker orchestrator` runs the account workflows with governance and the ledger; `python -m worker
-CHANNEL` runs one channel. Connection, policies and secrets come from the environment. The process prints
-one JSON line `{"ready": ROLE}` when it polls, and stops on SIGTERM or SIGINT after its work in hand is done.
+CHANNEL` runs one channel. Connection, policies and secrets come from the environment. The policy set is the
+one in force in the ledger; the policy folder is what the first worker on an empty ledger puts in force. The
+process prints one JSON line `{"ready": ROLE}` when it polls, and stops on SIGTERM or SIGINT after its work in
+hand is done.
 """
 
 from __future__ import annotations
@@ -11,15 +13,16 @@ import asyncio
 import json
 import signal
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from temporalio.client import Client
 from temporalio.worker import Worker
 
 from activities.channels import ChannelError, UnsubscribeLinks, build_channel
 from activities.governing import Governing
+from activities.policies import NoPolicySetError, PolicyKeeper, keep_policies
 from activities.recording import Recording
-from governance import PolicyError, PolicySet, load_policy_set
+from governance import PolicyError, PolicySet
 from ledger import Ledger, LedgerError
 from tutti.settings import Settings, SettingsError
 from workflows import TASK_QUEUE, AccountWorkflow, EngineUnavailableError, connect
@@ -29,16 +32,26 @@ GRACE = timedelta(seconds=20)
 """How long work in hand may take after SIGTERM; keep it below the process manager's own grace period."""
 
 
+_UNUSABLE = (
+    SettingsError,
+    PolicyError,
+    NoPolicySetError,
+    LedgerError,
+    ChannelError,
+    EngineUnavailableError,
+)
+
+
 def orchestrator(
     client: Client,
-    policies: PolicySet,
+    keeper: PolicyKeeper,
     ledger: Ledger,
     *,
     task_queue: str = TASK_QUEUE,
     max_cached_workflows: int = 1_000,
 ) -> Worker:
     """Return the worker that runs account workflows, governance and the ledger."""
-    governing, recording = Governing(policies, ledger), Recording(ledger)
+    governing, recording = Governing(keeper, ledger), Recording(ledger)
     return Worker(
         client,
         task_queue=task_queue,
@@ -61,33 +74,35 @@ def channel(
     )
 
 
+async def _worker_of(role: str, keeper: PolicyKeeper, ledger: Ledger, settings: Settings) -> Worker:
+    if role == ORCHESTRATOR:
+        return orchestrator(await connect(), keeper, ledger)
+    policies = await keeper.in_force()
+    if role not in policies.channels:
+        known = ", ".join([ORCHESTRATOR, *sorted(policies.channels)])
+        raise ChannelError(f"there is no role '{role}'; the policy set in force knows {known}")
+    links = UnsubscribeLinks(str(settings.public_url), settings.required_signing_key())
+    return channel(role, await connect(), policies, ledger, links)
+
+
 async def serve(role: str) -> None:
     """Run one role until a stop signal arrives.
 
     Raises:
         SettingsError: a setting is wrong or missing.
-        PolicyError, LedgerError, ChannelError, EngineUnavailableError: what it works with is unusable;
-            each says why in words for the person who runs the process.
+        PolicyError, NoPolicySetError, LedgerError, ChannelError, EngineUnavailableError: what it works with
+            is unusable; each says why in words for the person who runs the process.
     """
     settings = Settings.load()
-    policies = load_policy_set(settings.policies)
-    if role != ORCHESTRATOR and role not in policies.channels:
-        known = ", ".join([ORCHESTRATOR, *sorted(policies.channels)])
-        raise ChannelError(f"there is no role '{role}'; this policy set knows {known}")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    client = await connect()
     ledger = await Ledger.open(settings.ledger)
     try:
         await ledger.check()
-        if role == ORCHESTRATOR:
-            await ledger.record_policy_set(policies.digest, files=policies.files, at=datetime.now(UTC))
-            worker = orchestrator(client, policies, ledger)
-        else:
-            links = UnsubscribeLinks(str(settings.public_url), settings.required_signing_key())
-            worker = channel(role, client, policies, ledger, links)
+        keeper = await keep_policies(ledger, settings.policies)
+        worker = await _worker_of(role, keeper, ledger, settings)
         async with worker:
             sys.stdout.write(json.dumps({"ready": role}) + "\n")
             sys.stdout.flush()
@@ -102,7 +117,7 @@ def main() -> None:
         sys.exit("usage: python -m worker ROLE, where ROLE is orchestrator or the name of a channel")
     try:
         asyncio.run(serve(sys.argv[1]))
-    except (SettingsError, PolicyError, LedgerError, ChannelError, EngineUnavailableError) as error:
+    except _UNUSABLE as error:
         sys.exit(f"worker {sys.argv[1]}: {error}")
 
 

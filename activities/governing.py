@@ -4,29 +4,51 @@ from __future__ import annotations
 
 from temporalio import activity
 
-from domain import Ruling, RulingRequest
-from governance import PolicySet, rule
+from activities.policies import PolicyKeeper
+from domain import Ruling, RulingRequest, Standing
+from governance import PolicySet, draws, rule, tracked
 from ledger import Ledger
+
+ATTEMPTS = 5
+"""Rulings tried in one go when others take the last places at the same moment; one of them always gets it."""
+
+
+class LimitsContendedError(Exception):
+    """Others took the places in a shared limit each time a ruling was to be entered."""
 
 
 class Governing:
-    """Rules on proposals under one policy set, with the shared suppression store at hand."""
+    """Rules on proposals under the policy set in force, with what only the ledger knows at hand."""
 
-    def __init__(self, policies: PolicySet, ledger: Ledger) -> None:
-        """Take the policy set in force and the open ledger."""
-        self._policies = policies
+    def __init__(self, keeper: PolicyKeeper, ledger: Ledger) -> None:
+        """Take the keeper of the policy set in force and the open ledger."""
+        self._keeper = keeper
         self._ledger = ledger
 
     @activity.defn(name="govern")
     async def govern(self, request: RulingRequest) -> Ruling:
-        """Return the ruling on a request.
+        """Return the ruling on a request, once it is in the ledger with the places it takes.
+
+        A place in a limit that all accounts share is taken in the same transaction that looks whether it is
+        free: of many accounts that rule at once, as many are allowed as there is room for.
 
         Raises:
-            LedgerError: the suppression store cannot be read; the engine tries again, and until then
-                nothing is allowed.
+            LedgerError: the ledger cannot be read or written; the engine tries again, and until then nothing
+                is allowed.
+            LimitsContendedError, NoPolicySetError: there is no ruling now; the engine tries again.
         """
-        blocked = await self._suppressed(request)
-        return rule(self._policies, request.model_copy(update={"suppressed": blocked}))
+        for _ in range(ATTEMPTS):
+            policies = await self._keeper.in_force()
+            complete = request.model_copy(
+                update={
+                    "suppressed": await self._suppressed(request),
+                    "standing": await self._standing(policies, request),
+                }
+            )
+            ruling = rule(policies, complete)
+            if await self._ledger.enter_ruling(complete, ruling):
+                return ruling
+        raise LimitsContendedError("other accounts kept taking the last places in a shared limit")
 
     async def _suppressed(self, request: RulingRequest) -> tuple[str, ...]:
         wanted = {candidate.proposal.contact_id for candidate in request.candidates}
@@ -39,3 +61,15 @@ class Governing:
             return ()
         blocked = await self._ledger.suppressed(frozenset(keys.values()))
         return tuple(sorted(contact_id for contact_id, key in keys.items() if key in blocked))
+
+    async def _standing(self, policies: PolicySet, request: RulingRequest) -> Standing:
+        drawn, counted = draws(policies, request), tracked(policies, request)
+        if not drawn and not counted:
+            return Standing()
+        return await self._ledger.standing(
+            drawn,
+            counted,
+            account_id=request.account_id,
+            now=request.now,
+            judged=[candidate.proposal.proposal_id for candidate in request.candidates],
+        )

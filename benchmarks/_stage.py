@@ -24,6 +24,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 import worker as processes
+from activities import PolicyKeeper, publish_first
 from activities.channels import ChannelEnvironment, EmailSettings, StartTls, UnsubscribeLinks
 from activities.channels import email as email_channel
 from domain import AccountStatus
@@ -127,7 +128,9 @@ async def staged() -> AsyncIterator[Stage]:
         await ledger.migrate()
         mails = folder / "mail"
         ports = await stack.enter_async_context(_sinks(folder, mails))
-        await stack.enter_async_context(processes.orchestrator(client, policies, ledger))
+        await publish_first(ledger, policies)
+        keeper = PolicyKeeper(ledger, policies)
+        await stack.enter_async_context(processes.orchestrator(client, keeper, ledger))
         await stack.enter_async_context(_email_worker(client, policies, ledger, ports.mail))
         yield Stage(
             client=client,

@@ -1,11 +1,29 @@
-"""The long-term record: everything that happened, as SQL tables, and the claims that keep touches unique.
+"""The long-term record: everything that happened, as SQL tables, and what only the ledger can say.
 
-SQLite by default, PostgreSQL with the same code. The accounts' workflows own the truth and write here
-what they did; suppressions and claims are owned by this room, because they outlive and span accounts.
+SQLite by default, PostgreSQL with the same code. The accounts' workflows own the truth and write here what
+they did. Suppressions, claims, releases of policy sets, places in shared limits and the rulings themselves
+are owned by this room, because they outlive and span accounts.
 """
 
 from ledger._claims import Claim, ClaimState, OpenClaim
 from ledger._errors import LedgerError, LedgerFault
 from ledger._ledger import Ledger
+from ledger._releases import Release, ReleaseKind
+from ledger._rulings import HitCounts, RecordedHit, RecordedRuling, RuleCount, RuledProposal, RulingKey
 
-__all__ = ["Claim", "ClaimState", "Ledger", "LedgerError", "LedgerFault", "OpenClaim"]
+__all__ = [
+    "Claim",
+    "ClaimState",
+    "HitCounts",
+    "Ledger",
+    "LedgerError",
+    "LedgerFault",
+    "OpenClaim",
+    "RecordedHit",
+    "RecordedRuling",
+    "Release",
+    "ReleaseKind",
+    "RuleCount",
+    "RuledProposal",
+    "RulingKey",
+]

@@ -31,6 +31,8 @@ class LedgerFault(StrEnum):
     """The tables are missing or older than this code."""
     NEWER = "newer"
     """The tables were made by a later version of this code."""
+    OVERTAKEN = "overtaken"
+    """Somebody else published a policy set since the caller looked."""
     FAILED = "failed"
     """Anything else that the database refused."""
 

@@ -89,6 +89,8 @@ def _past_touch(fact: PastTouchFact, account_id: str) -> Rows:
             "action": past.action,
             "contact_id": past.contact_id,
             "proposal_id": None,
+            "actor": None,
+            "cost": 0.0,
         },
     )
 
@@ -180,13 +182,14 @@ def _touch(fact: TouchFact, account_id: str) -> Rows:
         | {
             "source": GOVERNED,
             "touch_id": touch.touch_id,
-            "at": fact.receipt.at if fact.receipt else fact.at,
             "governed": True,
             "status": fact.status.value,
             "channel": touch.channel,
             "action": touch.action,
             "contact_id": touch.recipient.contact_id if touch.recipient else None,
             "proposal_id": touch.proposal_id,
+            "actor": touch.actor,
+            "cost": touch.cost,
         },
     )
 

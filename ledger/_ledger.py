@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Self
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from domain import Account, Decision, FactBatch, PastTouchFact, ProposalFact, Receipt, TouchFact
-from ledger import _claims, _reading, _schema, _writing
+from domain import (
+    Account,
+    Decision,
+    Draw,
+    FactBatch,
+    PastTouchFact,
+    ProposalFact,
+    Receipt,
+    Ruling,
+    RulingRequest,
+    Standing,
+    TouchFact,
+)
+from ledger import _claims, _reading, _releases, _room, _rulings, _schema, _writing
 from ledger._claims import Claim, OpenClaim
 from ledger._engine import Place, open_reader, open_writer, place_of
 from ledger._errors import told_as_ledger_error
+from ledger._releases import Release, ReleaseKind
+from ledger._room import Viewpoint
+from ledger._rulings import HitCounts, RecordedHit, RecordedRuling, RulingKey
 
 
 class Ledger:
@@ -75,7 +90,8 @@ class Ledger:
         """Write the facts of one account in one transaction.
 
         Of two facts about one thing the one with the later `seq` stays, whatever order they come in, so a
-        batch may be written again at any time.
+        batch may be written again at any time. Facts that tell what became of a proposal give its reservation
+        back: from then on the touch counts, or nothing does.
 
         Returns:
             How many facts changed the ledger; the rest were known, or older than what it holds.
@@ -151,6 +167,144 @@ class Ledger:
         async with self._reading("read a policy set") as connection:
             return await _reading.policy_set(connection, digest)
 
+    async def publish(  # noqa: PLR0913 - the record of who did what, when and why
+        self,
+        files: Mapping[str, str],
+        digest: str,
+        *,
+        author: str,
+        reason: str,
+        at: datetime,
+        kind: ReleaseKind,
+        expected: int | None,
+    ) -> Release:
+        """Put a policy set in force for every worker and account, from their next ruling on.
+
+        Publishing what is in force already changes nothing and returns the release that stands.
+
+        Args:
+            files: Text of each file by its name.
+            digest: The set's digest: `governance.PolicySet.digest`.
+            author: Login of the person who answers for it.
+            reason: Why, in a line.
+            at: Now, with time zone.
+            kind: How it came about.
+            expected: Number of the release that the author saw in force; None if there was none.
+
+        Raises:
+            LedgerError: `overtaken`, if another release is in force than the author saw.
+        """
+        number = (expected or 0) + 1
+        release = Release(number=number, digest=digest, author=author, reason=reason, at=at, kind=kind)
+        async with self._writing("publish a policy set") as connection:
+            return await _releases.publish(connection, files, release)
+
+    async def release_in_force(self) -> Release | None:
+        """Return the release with the highest number; None if nothing was ever published."""
+        async with self._reading("read the release in force") as connection:
+            return await _releases.in_force(connection)
+
+    async def releases(self, *, limit: int = 100) -> list[Release]:
+        """Return the releases, latest first."""
+        async with self._reading("list the releases") as connection:
+            return await _releases.releases(connection, limit)
+
+    async def room(
+        self,
+        draws: Sequence[tuple[str, Draw]],
+        *,
+        account_id: str,
+        now: datetime,
+        judged: Collection[str] = (),
+        until: datetime | None = None,
+    ) -> dict[str, datetime]:
+        """Tell from when limits that all accounts share have room for touches.
+
+        Every touch within the window that was not released counts, ours and those of other tools, and every
+        touch that was allowed and is not among them yet. A touch leaves the window exactly one window after
+        it was made.
+
+        Args:
+            draws: Proposals of the account, each with a place it would take.
+            account_id: Whose proposals they are.
+            now: The moment of the ruling, with time zone.
+            judged: Proposals of the account that are ruled on together: what they have reserved before does
+                not count, since the new ruling replaces it. Those of `draws` are always among them.
+            until: Touches after this moment do not count, as if it were then; for judging the past again.
+                None: all count, since the clocks of two accounts may differ by moments.
+
+        Returns:
+            A moment for every draw, under `<rule id>/<proposal id>`: `now` if there is room, 2099-12-31 if
+            there never is because it costs more than the whole limit.
+        """
+        async with self._reading("look for room in the shared limits") as connection:
+            return await _room.room(connection, draws, _viewpoint(draws, judged, account_id, now, until))
+
+    async def standing(
+        self,
+        draws: Sequence[tuple[str, Draw]],
+        tracked: Iterable[tuple[str, str]],
+        *,
+        account_id: str,
+        now: datetime,
+        judged: Collection[str] = (),
+    ) -> Standing:
+        """Return what the tenant as a whole has done, as far as a ruling asks for it.
+
+        Args:
+            draws: As for `room`.
+            tracked: Pairs of actor and action whose touches are counted: those handed over, up to 10,000.
+            account_id: As for `room`.
+            now: As for `room`.
+            judged: As for `room`.
+        """
+        async with self._reading("read what all accounts have done") as connection:
+            viewpoint = _viewpoint(draws, judged, account_id, now)
+            return Standing(
+                room_at=await _room.room(connection, draws, viewpoint),
+                done=await _room.done(connection, tracked),
+            )
+
+    async def enter_ruling(self, request: RulingRequest, ruling: Ruling) -> bool:
+        """Record a ruling and take the places of the touch it allows, all at once or not at all.
+
+        What the candidates had reserved before is given back; the one that is allowed now is reserved until
+        its facts arrive. The same request entered again replaces what it said before.
+
+        Args:
+            request: What governance judged, with the suppressions and the standing it was given.
+            ruling: What it answered.
+
+        Returns:
+            False, with nothing written, if a limit that the allowed touch draws on has no room any more:
+            others took it since the standing was read. Read it again and rule again.
+        """
+        async with self._writing("enter a ruling") as connection:
+            return await _rulings.enter(connection, request, ruling)
+
+    async def rulings(
+        self, *, since: datetime | None = None, after: RulingKey | None = None, limit: int = 1_000
+    ) -> list[RecordedRuling]:
+        """Return recorded rulings in the order of their moments, then of account ids and revisions.
+
+        Args:
+            since: Leave out what is earlier.
+            after: Start behind this one: the `key` of the last ruling of the page before.
+            limit: How many at most.
+        """
+        async with self._reading("read the rulings") as connection:
+            return await _rulings.rulings(connection, since, after, limit)
+
+    async def rule_hit_counts(self) -> HitCounts:
+        """Return how often each rule has fired and when last, and how many decisions there are."""
+        async with self._reading("count what rules said") as connection:
+            return await _rulings.hit_counts(connection)
+
+    async def recent_hits(self, rule_id: str, *, limit: int = 20) -> list[RecordedHit]:
+        """Return the latest decisions in which a rule had its say, latest first."""
+        async with self._reading("read what a rule said") as connection:
+            return await _rulings.recent_hits(connection, rule_id, limit)
+
     async def account_exists(self, account_id: str) -> bool:
         """Tell whether a profile of the account has arrived."""
         async with self._reading("look up an account") as connection:
@@ -196,7 +350,7 @@ class Ledger:
             return await _reading.counts(connection)
 
     async def erase_projection(self) -> None:
-        """Empty all tables that a rebuild fills again: not suppressions, claims and policy sets."""
+        """Empty all tables that a rebuild fills again, and none that only the ledger knows."""
         async with self._writing("erase the projection") as connection:
             await _writing.erase_projection(connection)
 
@@ -211,3 +365,14 @@ class Ledger:
         with told_as_ledger_error(doing, self._place.label):
             async with self._writer.begin() as connection:
                 yield connection
+
+
+def _viewpoint(
+    draws: Sequence[tuple[str, Draw]],
+    judged: Collection[str],
+    account_id: str,
+    now: datetime,
+    until: datetime | None = None,
+) -> Viewpoint:
+    together = {*judged, *(proposal_id for proposal_id, _ in draws)}
+    return Viewpoint(account_id, tuple(sorted(together)), now, until)

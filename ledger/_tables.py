@@ -126,9 +126,19 @@ class ApprovalAnswerRow(FactRow, table=True):
 
 
 class TouchRow(FactRow, table=True):
-    """A touch: ours, with `source` `tutti`, or one that another tool reported."""
+    """A touch: ours, with `source` `tutti`, or one that another tool reported.
+
+    `at` is when the account made it or learnt its end, which is what rolling windows count from. A touch that
+    another tool reported has no `actor` and costs nothing.
+    """
 
     __tablename__ = "touches"
+    __table_args__ = (
+        Index("ix_touches_at", "at"),
+        Index("ix_touches_channel", "channel", "at"),
+        Index("ix_touches_actor", "actor", "at"),
+        Index("ix_touches_done", "actor", "action", "status"),
+    )
 
     source: str = Field(primary_key=True)
     touch_id: str = Field(primary_key=True)
@@ -138,6 +148,8 @@ class TouchRow(FactRow, table=True):
     action: str
     contact_id: str | None = None
     proposal_id: str | None = None
+    actor: str | None = None
+    cost: float = Field(default=0.0, sa_column_kwargs={"server_default": "0"})
 
 
 class OutcomeRow(FactRow, table=True):
@@ -205,6 +217,52 @@ class PolicySetRow(Row, table=True):
     files: Any = Field(sa_type=JSON, nullable=False)
 
 
+class PolicyReleaseRow(Row, table=True):
+    """A policy set put in force; the one with the highest number is the one that counts."""
+
+    __tablename__ = "policy_releases"
+
+    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    digest: str
+    author: str
+    reason: str
+    at: datetime = Field(sa_type=UtcDateTime)
+    kind: str
+
+
+class ReservationRow(Row, table=True):
+    """The place of a touch that was allowed and is not among the touches yet.
+
+    Facts of the account beyond `after_seq` are about what became of it.
+    """
+
+    __tablename__ = "reservations"
+
+    account_id: str = Field(primary_key=True)
+    proposal_id: str = Field(primary_key=True)
+    after_seq: int
+    at: datetime = Field(sa_type=UtcDateTime)
+    channel: str
+    actor: str
+    action: str
+    cost: float
+
+
+class RulingRow(Row, table=True):
+    """One ruling as it was asked for and answered; `at` is its moment, `seq` the account's latest fact."""
+
+    __tablename__ = "rulings"
+    __table_args__ = (Index("ix_rulings_at", "at", "account_id", "revision"),)
+
+    account_id: str = Field(primary_key=True)
+    at: datetime = Field(primary_key=True, sa_type=UtcDateTime)
+    revision: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    seq: int
+    policy_digest: str
+    request: Any = Field(sa_type=JSON, nullable=False)
+    outcomes: Any = Field(sa_type=JSON, nullable=False)
+
+
 METADATA: Final = Row.metadata
 
 PROJECTION: Final = (
@@ -223,7 +281,7 @@ PROJECTION: Final = (
 )
 """What a rebuild brings back, in the one order in which everybody writes, so that writers cannot deadlock."""
 
-OWNED: Final = (SuppressionRow, ClaimRow, PolicySetRow)
+OWNED: Final = (SuppressionRow, ClaimRow, PolicySetRow, PolicyReleaseRow, ReservationRow, RulingRow)
 """What only the ledger knows; no rebuild brings it back."""
 
 

@@ -14,6 +14,7 @@ from sqlmodel import col, select
 from domain import FactBatch
 from ledger._engine import upsert
 from ledger._facts import Values, rows_of
+from ledger._rulings import settle_reservations
 from ledger._tables import PROJECTION, DecisionRow, PolicySetRow, Row, RuleHitRow, SuppressionRow, table_of
 
 _SUPPRESSIONS = table_of(SuppressionRow)
@@ -37,6 +38,7 @@ async def record(connection: AsyncConnection, batch: FactBatch) -> int:
             applied += written if row is not RuleHitRow else 0
     if DecisionRow in pending:
         await _drop_superseded_hits(connection, batch.account_id, pending[DecisionRow])
+    await settle_reservations(connection, batch.account_id, batch.facts)
     if SuppressionRow in pending:
         applied += await suppress(connection, pending[SuppressionRow])
     return applied

@@ -3,7 +3,8 @@
 Every fact left its account as the input of a `project` activity, which stands in the history. Reading
 those inputs again, in any order, gives the same rows. The claims of touches with a receipt come back from
 those receipts, so that a provider's log still finds its counterpart. What never passed through an account
-does not come back: an objection that no account was told of, and the files of policy sets no longer in force.
+does not come back: an objection that no account was told of, the releases before the one that the next
+worker finds in its folder, with their files, and the rulings recorded for replays.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The simulator: the account's state machine and governance under a virtual clock, with no engine.
 
 It is the second shell around the same core. Governance and the ledger answer at once, channels after a
-moment; the suppression store is a set.
+moment; the suppression store is a set, and limits that all accounts share count the simulation's own touches.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ from domain import (
     ReceiptStatus,
     Revoke,
     Ruled,
+    Ruling,
+    RulingRequest,
     Step,
     SuppressionFact,
     Touch,
@@ -48,8 +50,9 @@ from domain import (
     next_due,
     resume,
 )
-from governance import PolicySet, rule
+from governance import PolicySet, draws, rule, tracked
 from tutti.scenario import CameBack, GivenAnswer, Scenario, ScenarioStep
+from tutti.standing import TouchBook
 
 _NOT_ASKED = "{} answers about {}, but nobody was asked"
 _NO_TOUCH = "an outcome of {} cannot come back: it led to no touch"
@@ -108,6 +111,7 @@ class Simulator:
     notes: list[Note] = field(default_factory=list)
     _expected: list[tuple[datetime, GivenAnswer]] = field(default_factory=list)
     _blocked: set[str] = field(default_factory=set)
+    _book: TouchBook = field(default_factory=TouchBook)
     _receipt_at: tuple[datetime, Receipt] | None = None
     _attempts: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
 
@@ -186,11 +190,7 @@ class Simulator:
     def _perform(self, effect: Effect) -> Event | None:
         match effect:
             case Consult(request=request):
-                known = self.state.contacts.items()
-                blocked = sorted(key for key, contact in known if contact.person_key in self._blocked)
-                return Ruled(
-                    ruling=rule(self.policies, request.model_copy(update={"suppressed": tuple(blocked)}))
-                )
+                return Ruled(ruling=self._rule(request))
             case HandOver(touch=touch):
                 at = self.now + CHANNEL_TAKES
                 self._receipt_at = (at, self._receipt(touch, at))
@@ -202,8 +202,19 @@ class Simulator:
                 return None  # a channel that takes a moment is never caught before the line
             case Project(batch=batch):
                 self.facts.extend(batch.facts)
+                self._book.take(batch.facts)
                 self._blocked.update(f.person_key for f in batch.facts if isinstance(f, SuppressionFact))
                 return Projected(count=len(batch.facts))
+
+    def _rule(self, request: RulingRequest) -> Ruling:
+        known = self.state.contacts.items()
+        blocked = sorted(key for key, contact in known if contact.person_key in self._blocked)
+        updates: dict[str, object] = {"suppressed": tuple(blocked)}
+        drawn, counted = draws(self.policies, request), tracked(self.policies, request)
+        if drawn or counted:
+            self._book.take(self.state.outbox)  # the account's own, on their way to the ledger
+            updates["standing"] = self._book.standing(drawn, counted, request.now)
+        return rule(self.policies, request.model_copy(update=updates))
 
     def _receipt(self, touch: Touch, at: datetime) -> Receipt:
         planned = self.receipts.get(touch.proposal_id, ())

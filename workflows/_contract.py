@@ -17,6 +17,7 @@ OBSERVE: Final = "observe"
 REPORT_OUTCOME: Final = "report_outcome"
 ANSWER_APPROVAL: Final = "answer_approval"
 ANSWER_APPROVAL_SIGNAL: Final = "answer_approval_signal"
+POLICY_PUBLISHED: Final = "policy_published"
 PROPOSE: Final = "propose"
 PLACE_HOLD: Final = "place_hold"
 RELEASE_HOLD: Final = "release_hold"
@@ -38,6 +39,10 @@ PENDING_APPROVALS_KEY: Final = SearchAttributeKey.for_int("PendingApprovals")
 ON_HOLD_KEY: Final = SearchAttributeKey.for_bool("OnHold")
 NEXT_TOUCH_AT_KEY: Final = SearchAttributeKey.for_datetime("NextTouchAt")
 POLICY_VERSION_KEY: Final = SearchAttributeKey.for_keyword("PolicyVersion")
+
+
+VERSION_LENGTH: Final = 12
+"""Characters of a policy set's digest that operators see, and filter accounts by."""
 
 
 class AccountInput(Frozen):
@@ -70,7 +75,7 @@ class SearchAttributes(Frozen):
             pending_approvals=len(state.pending_approvals),
             on_hold=bool(state.holds),
             next_touch_at=state.next_touch_at,
-            policy_version=state.policy_digest[:12] if state.policy_digest else None,
+            policy_version=state.policy_digest[:VERSION_LENGTH] if state.policy_digest else None,
         )
 
     def changes_from(self, earlier: SearchAttributes | None) -> list[SearchAttributeUpdate[Any]]:
@@ -97,6 +102,21 @@ class SearchAttributes(Frozen):
                 else POLICY_VERSION_KEY.value_unset()
             )
         return updates
+
+
+def waiting_under_other_policies(task_queue: str, digest: str) -> str:
+    """Return the visibility query for running accounts that wait under another policy set than the given one.
+
+    Args:
+        task_queue: The orchestrator's.
+        digest: Of the policy set in force.
+    """
+    version = POLICY_VERSION_KEY.name
+    return (
+        f"WorkflowType = '{WORKFLOW_TYPE}' AND ExecutionStatus = 'Running' AND TaskQueue = '{task_queue}' "
+        f"AND ({NEXT_TOUCH_AT_KEY.name} IS NOT NULL OR {PENDING_APPROVALS_KEY.name} > 0) "
+        f"AND ({version} IS NULL OR {version} != '{digest[:VERSION_LENGTH]}')"
+    )
 
 
 def workflow_id(account_id: str) -> str:

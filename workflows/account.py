@@ -37,6 +37,7 @@ with workflow.unsafe.imports_passed_through():
         Identifier,
         Outcome,
         OutcomeReported,
+        PolicyPublished,
         Project,
         Projected,
         Proposal,
@@ -159,6 +160,14 @@ class AccountWorkflow:
     def answer_approval_signal(self, *arguments: object) -> None:
         """Take in an answer; its result is in the status and the ledger."""
         self._receive("approval answer", lambda: Answered(answer=read_model(ApprovalAnswer, arguments)))
+
+    @workflow.signal(
+        name=contract.POLICY_PUBLISHED,
+        description="Another policy set is in force: what waits is ruled on again. Takes its digest.",
+    )
+    def policy_published(self, *arguments: object) -> None:
+        """Have the new set judge at once what an earlier one made wait."""
+        self._receive("policy publication", lambda: read_model(PolicyPublished, arguments))
 
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, _arguments: Sequence[RawValue]) -> None:

@@ -31,6 +31,7 @@ from domain import (
     Hold,
     Observation,
     Outcome,
+    PolicyPublished,
     Proposal,
     ProposalView,
 )
@@ -60,6 +61,13 @@ OPERATOR_NOTES = """One target account, and the only place that decides about to
 
 RETRY_SECONDS = 0.1
 DEFAULT_ADDRESS = "127.0.0.1:7233"
+
+ANNOUNCED_AT_ONCE = 50
+"""Accounts told of a publication at the same time."""
+ANNOUNCE_AGAIN = timedelta(seconds=3)
+"""When accounts are looked for once more: some were being ruled on under the old set when it was replaced.
+
+A ruling is back within this time as a rule, and visibility knows of it."""
 
 PATIENCE = timedelta(seconds=60)
 """How long a caller waits for a ruling before it is told to ask again."""
@@ -220,6 +228,62 @@ class AccountClient:
         return await self._update(
             account_id, contract.RELEASE_HOLD, release, f"release:{hold_id}:{uuid.uuid4().hex}", AccountStatus
         )
+
+    async def announce_policies(self, digest: str, progress: Callable[[int], None] | None = None) -> int:
+        """Tell the accounts that wait for something that another policy set is in force.
+
+        They have it judged again at once what an earlier set made wait; all others meet the new set at their
+        next ruling anyway. Announcing again does no harm. Takes a little longer than `ANNOUNCE_AGAIN`.
+
+        Args:
+            digest: Of the policy set that was published.
+            progress: Told, now and then, how many accounts know by now.
+
+        Returns:
+            How many accounts were told.
+
+        Raises:
+            EngineUnavailableError: the engine cannot be reached; some accounts may have been told.
+        """
+        told: set[str] = set()
+        try:
+            await self._announce(digest, told, progress)
+            await asyncio.sleep(ANNOUNCE_AGAIN.total_seconds())
+            await self._announce(digest, told, progress)
+        except RPCError as error:
+            raise _unavailable(error) from error
+        return len(told)
+
+    async def _announce(self, digest: str, told: set[str], progress: Callable[[int], None] | None) -> None:
+        query = contract.waiting_under_other_policies(self._task_queue, digest)
+        batch: list[str] = []
+        async for execution in self._client.list_workflows(query):
+            if execution.id in told:
+                continue
+            batch.append(execution.id)
+            if len(batch) == ANNOUNCED_AT_ONCE:
+                await self._tell(batch, digest, told, progress)
+        await self._tell(batch, digest, told, progress)
+
+    async def _tell(
+        self, batch: list[str], digest: str, told: set[str], progress: Callable[[int], None] | None
+    ) -> None:
+        arrived = await asyncio.gather(*(self._signal_if_running(each, digest) for each in batch))
+        told.update(each for each, there in zip(batch, arrived, strict=True) if there)
+        batch.clear()
+        if progress is not None:
+            progress(len(told))
+
+    async def _signal_if_running(self, workflow_id: str, digest: str) -> bool:
+        try:
+            await self._client.get_workflow_handle(workflow_id).signal(
+                contract.POLICY_PUBLISHED, PolicyPublished(digest=digest)
+            )
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            return False  # it has just closed
+        return True
 
     async def status(self, account_id: str) -> AccountStatus:
         """Return the account as a whole."""

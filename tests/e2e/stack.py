@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from temporalio.client import Client
 
-from domain import Account, AccountStatus, Contact, Hold, Proposal
+from domain import Account, AccountStatus, Consent, Contact, Hold, Proposal
 from tests.builders import account, contact, proposal
 from tests.cli.program import DEMO_POLICIES, TUTTI, Finished, surroundings, tutti
 from workflows import AccountClient, tutti_plugin
@@ -171,7 +171,10 @@ class Stack:
         """Make an account with contacts whose addresses are `<id>@<account>.example.com`."""
         accounts = await self.accounts()
         profile: list[Account | Contact] = [account(account_id, time_zone="Europe/London")]
-        profile += [contact(person, email=f"{person}@{account_id}.example.com") for person in people]
+        profile += [
+            contact(person, email=f"{person}@{account_id}.example.com", consent=Consent.GRANTED)
+            for person in people
+        ]
         await accounts.observe(account_id, profile)
         return accounts
 

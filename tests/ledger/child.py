@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import os
 import sys
 from collections import Counter
 
 from ledger import Ledger
 from tests.ledger.facts import NOON
+from tests.ledger.limits import allowing, draw, request_of
 
 CLAIMERS = 4
 
@@ -22,13 +24,32 @@ async def claim(ledger: Ledger, touches: int) -> dict[str, int]:
     return dict(states)
 
 
+async def enter(ledger: Ledger, rulings: int) -> dict[str, int]:
+    """Enter rulings of as many accounts at once, which all draw on one place, and count the allowed."""
+    entered = await asyncio.gather(
+        *(
+            ledger.enter_ruling(
+                asked := request_of(f"{os.getpid()}-{number}"), allowing(asked, draw(touches=1))
+            )
+            for number in range(rulings)
+        )
+    )
+    return dict(Counter("entered" if each else "refused" for each in entered))
+
+
 async def main(what: str, url: str, touches: int) -> None:
     ledger = await Ledger.open(url)
     if what == "claim and hang":
         await ledger.claim("northwind/p1/1", channel="email", at=NOON)
     print("ready", flush=True)  # noqa: T201 - standard output is how the two processes talk
     await asyncio.to_thread(sys.stdin.readline)
-    result = await claim(ledger, touches) if what == "claim" else {await ledger.migrate(): 1}
+    match what:
+        case "claim":
+            result = await claim(ledger, touches)
+        case "enter":
+            result = await enter(ledger, touches)
+        case _:
+            result = {await ledger.migrate(): 1}
     await ledger.close()
     print(json.dumps(result), flush=True)  # noqa: T201 - as above
 

@@ -55,6 +55,9 @@ async def test_every_kind_of_fact_has_its_table(ledger: Ledger) -> None:
         "rule_hits": 6 % 4,  # the decision is the sixth fact
         "claims": 0,
         "policy_sets": 0,
+        "policy_releases": 0,
+        "reservations": 0,
+        "rulings": 0,
     }
 
 

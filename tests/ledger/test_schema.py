@@ -1,19 +1,26 @@
 import subprocess
 import sys
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, create_engine
 
+from domain import Draw, TouchStatus
 from ledger import Ledger, LedgerError, LedgerFault
 from ledger._schema import REVISIONS
 from ledger._tables import METADATA
+from tests.ledger import facts as f
 from tests.ledger.conftest import Query
 from tests.ledger.facts import NOON
+
+MIGRATIONS = Path(__file__).parents[2] / "ledger" / "migrations"
 
 
 async def test_a_new_ledger_is_migrated_and_checked(url: str, query: Query) -> None:
@@ -45,10 +52,70 @@ async def test_the_migrations_make_exactly_the_tables_of_the_code(ledger: Ledger
 
 def test_the_code_knows_every_revision() -> None:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parents[2] / "ledger" / "migrations"))
+    config.set_main_option("script_location", str(MIGRATIONS))
     script = ScriptDirectory.from_config(config)
 
     assert tuple(revision.revision for revision in script.walk_revisions())[::-1] == REVISIONS
+
+
+def alembic(path: Path, move: Callable[[Config, str], None], revision: str) -> None:
+    """Move a ledger to a revision, in a transaction of its own as the migration does."""
+    engine = create_engine(URL.create("sqlite", database=str(path)))
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        move(config, revision)
+    engine.dispose()
+
+
+async def test_a_ledger_of_the_first_release_keeps_its_touches_and_learns_who_made_them(
+    url: str, path: Path, query: Query
+) -> None:
+    """Given touches written before there were shared limits, when migrated, then they count in them."""
+    alembic(path, command.upgrade, "0001")
+    ours, theirs = f.touch_fact(2, status=TouchStatus.HANDED_OVER), f.past_touch_fact(1)
+    for source, fact in (("tutti", ours), ("mailer", theirs)):
+        query(
+            "INSERT INTO touches "
+            "(account_id, at, channel, action, status, source, touch_id, seq, body, governed) VALUES "
+            "('northwind', '2026-03-02 12:00:00.000000', 'email', 'intro', 'handed_over', ?, 't1', ?, ?, ?)",
+            source,
+            fact.seq,
+            fact.model_dump_json(),
+            source == "tutti",
+        )
+    ledger = await Ledger.open(url)
+
+    await ledger.migrate()
+
+    assert query("SELECT source, actor, cost FROM touches ORDER BY source") == [
+        ("mailer", None, 0.0),
+        ("tutti", "sdr-agent", 0.0),
+    ]
+    assert await ledger.touches(f.ACCOUNT) == [ours, theirs]
+    limit = Draw(rule_id="cap", window_seconds=86_400, touches=1, actors=("sdr-agent",))
+    found = await ledger.room([("p1", limit)], account_id="contoso", now=f.NOON)
+    assert found["cap/p1"] == f.NOON + timedelta(days=1)
+    await ledger.close()
+
+
+async def test_the_second_revision_can_be_taken_back_and_made_again(
+    ledger: Ledger, path: Path, query: Query
+) -> None:
+    await ledger.record(f.batch(f.touch_fact(1)))
+    await ledger.claim("t", channel="email", at=NOON)
+
+    alembic(path, command.downgrade, "0001")
+
+    columns = {row[1] for row in query("PRAGMA table_info(touches)")}
+    assert not columns & {"actor", "cost"}
+    tables = {row[0] for row in query("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    assert not tables & {"policy_releases", "reservations", "rulings"}
+    assert query("SELECT touch_id FROM touches") == [("northwind/p1/1",)]
+    assert await ledger.migrate() == REVISIONS[-1]
+    assert query("SELECT actor FROM touches") == [("sdr-agent",)]
+    assert query("SELECT touch_id FROM claims") == [("t",)]
 
 
 async def test_a_ledger_from_a_later_version_is_refused_and_left_alone(ledger: Ledger, query: Query) -> None:

@@ -24,6 +24,7 @@ from temporalio.client import Client, RPCError
 from temporalio.worker import Worker
 
 import worker as processes
+from activities import PolicyKeeper, publish_first
 from activities.channels import ChannelEnvironment, EmailSettings, StartTls, UnsubscribeLinks, WebhookSettings
 from activities.channels import email as email_channel
 from activities.channels import webhook as webhook_channel
@@ -140,6 +141,7 @@ async def staged(
         ledger = await Ledger.open(f"sqlite+aiosqlite:///{database}?timeout=1")
         stack.push_async_callback(ledger.close)
         await ledger.migrate()
+        await publish_first(ledger, policies)
         environment = ChannelEnvironment(ledger=ledger, unsubscribe=LINKS)
         activities = {
             "email": lambda: email_channel.build(environment, email_settings(relay.port)),
@@ -149,7 +151,11 @@ async def staged(
             ),
         }
         orchestrator = processes.orchestrator(
-            client, policies, ledger, task_queue=queue, max_cached_workflows=max_cached_workflows
+            client,
+            PolicyKeeper(ledger, policies),
+            ledger,
+            task_queue=queue,
+            max_cached_workflows=max_cached_workflows,
         )
         await stack.enter_async_context(orchestrator)
         for name in channels:

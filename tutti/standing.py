@@ -1,0 +1,102 @@
+"""What a simulation has done so far, told to its rulings the way the ledger tells it to real ones."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from domain import Draw, LedgerFact, PastTouchFact, Standing, TouchFact, TouchStatus
+
+NEVER: Final = datetime(2099, 12, 31, tzinfo=UTC)
+"""When there is room for what costs more than the whole limit, as the ledger says it."""
+_ROUNDING = 1e-6
+"""What sums of many amounts may be off by; far below the smallest coin."""
+
+
+@dataclass(frozen=True, slots=True)
+class CountedTouch:
+    """A touch as limits see it; `actor` is None for one that another tool reported."""
+
+    seq: int
+    at: datetime
+    channel: str
+    action: str
+    actor: str | None
+    cost: float
+    status: TouchStatus
+
+
+@dataclass
+class TouchBook:
+    """The touches of a simulation, by id; a later fact about a touch replaces the earlier one."""
+
+    _touches: dict[str, CountedTouch] = field(default_factory=dict)
+
+    def take(self, facts: Iterable[LedgerFact]) -> None:
+        """Take in what facts say about touches; the same facts may come again."""
+        for fact in facts:
+            if isinstance(fact, TouchFact):
+                touch = fact.touch
+                known = self._touches.get(touch.touch_id)
+                if known is None or known.seq < fact.seq:
+                    self._touches[touch.touch_id] = CountedTouch(
+                        fact.seq, fact.at, touch.channel, touch.action, touch.actor, touch.cost, fact.status
+                    )
+            elif isinstance(fact, PastTouchFact):
+                past = fact.past_touch
+                self._touches[f"{past.source} {past.touch_id}"] = CountedTouch(
+                    fact.seq, past.at, past.channel, past.action, None, 0.0, TouchStatus.HANDED_OVER
+                )
+
+    def standing(
+        self, draws: Sequence[tuple[str, Draw]], tracked: Iterable[tuple[str, str]], now: datetime
+    ) -> Standing:
+        """Answer what a ruling asks at a moment, as `Ledger.standing` does for a whole tenant."""
+        made = Counter(
+            (touch.actor, touch.action)
+            for touch in self._touches.values()
+            if touch.status is TouchStatus.HANDED_OVER and touch.actor is not None
+        )
+        return Standing(
+            room_at={f"{draw.rule_id}/{proposal_id}": self._room(draw, now) for proposal_id, draw in draws},
+            done={f"{actor}/{action}": made[actor, action] for actor, action in tracked},
+        )
+
+    def _room(self, draw: Draw, now: datetime) -> datetime:
+        window = timedelta(seconds=draw.window_seconds)
+        counted = sorted(
+            (
+                touch
+                for touch in self._touches.values()
+                if touch.at > now - window
+                and touch.status is not TouchStatus.RELEASED
+                and _takes(draw, touch)
+            ),
+            key=lambda touch: touch.at,
+            reverse=True,
+        )
+        moments = [now]
+        if draw.touches is not None and len(counted) >= draw.touches:
+            moments.append(counted[draw.touches - 1].at + window)
+        if draw.amount is not None:
+            if draw.cost > draw.amount:
+                return NEVER
+            spent = 0.0
+            for touch in counted:
+                spent += touch.cost
+                if touch.cost > 0 and spent + draw.cost > draw.amount + _ROUNDING:
+                    moments.append(touch.at + window)
+                    break
+        return min(max(moments), NEVER)
+
+
+def _takes(draw: Draw, touch: CountedTouch) -> bool:
+    return (
+        (draw.channels is None or touch.channel in draw.channels)
+        and (draw.actors is None or touch.actor in draw.actors)
+        and (draw.actions is None or touch.action in draw.actions)
+        and touch.action not in draw.exempt_actions
+    )
