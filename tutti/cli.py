@@ -8,19 +8,28 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
-from rich.console import Console
-from rich.text import Text
 from typer.models import OptionInfo
 
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
+from tutti.policies.cli import policy_app
+from tutti.terminal import (
+    FAILED,
+    UNUSABLE,
+    PoliciesOption,
+    complain,
+    err,
+    fail,
+    load_policies,
+    load_settings,
+    out,
+    policies_folder,
+    run,
+)
 
-    from governance import PolicySet
+if TYPE_CHECKING:
     from tutti.scenario import Scenario
-    from tutti.settings import Settings
 
 STARTED = time.monotonic() - time.process_time()
 """About when this process began: until here it has done nothing but compute."""
@@ -33,37 +42,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-policy_app = typer.Typer(help="Check the policies that people own.", no_args_is_help=True)
 import_app = typer.Typer(help="Bring in what other tools know.", no_args_is_help=True)
 ledger_app = typer.Typer(help="Look after the long-term record.", no_args_is_help=True)
 app.add_typer(policy_app, name="policy")
 app.add_typer(import_app, name="import")
 app.add_typer(ledger_app, name="ledger")
 
-out = Console()
-err = Console(stderr=True)
-
-PoliciesOption = Annotated[
-    Path | None,
-    typer.Option("--policies", help="Folder of the policy set. Default: TUTTI_POLICIES, or ./policies."),
-]
-_T = TypeVar("_T")
-
 
 def _port(what: str, default: int) -> OptionInfo:
     option: OptionInfo = typer.Option(help=f"{what}. Default: {default}.", min=1, max=65535, metavar="PORT")
     return option
-
-
-FAILED = 1
-UNUSABLE = 2
-
-
-def fail(message: object, code: int = FAILED) -> NoReturn:
-    """End the command with one clear line."""
-    # As text: what a user or a source wrote may hold brackets, which are no markup.
-    err.print(Text.assemble(("error: ", "bold red"), str(message).rstrip()), highlight=False, soft_wrap=True)
-    raise typer.Exit(code)
 
 
 @app.command()
@@ -91,9 +79,9 @@ def up(  # noqa: PLR0913, PLR0917 - one parameter an option
     from tutti.local import LocalStack, Ports, StackError, serve, standard_children
     from tutti.up import StartList, show_addresses
 
-    settings = _settings()
+    settings = load_settings()
     # Before anything starts: a mistake in the policies is told in their words, not in a worker's log.
-    policy_set = _load_policies(policies)
+    policy_set = load_policies(policies)
     wanted = {
         "temporal": temporal_port,
         "ui": ui_port,
@@ -108,7 +96,7 @@ def up(  # noqa: PLR0913, PLR0917 - one parameter an option
         stack = LocalStack(
             home or settings.home,
             ports=Ports.model_validate(base.model_dump() | chosen),
-            policies=_policies_folder(policies),
+            policies=policies_folder(policies),
             children=partial(standard_children, channels=tuple(sorted(policy_set.channels))),
             on_event=progress.on_event,
         )
@@ -153,13 +141,13 @@ def simulate(
 ) -> None:
     """Play a scenario under a policy set, in virtual time: no engine, no waiting, nothing is sent."""
     from tutti.simulator import ScenarioError
-    from tutti.simulator import simulate as run
+    from tutti.simulator import simulate as play
     from tutti.story import simulated
 
     script = _load_scenario(scenario)
-    policy_set = _load_policies(policies)
+    policy_set = load_policies(policies)
     try:
-        result = run(script, policy_set)
+        result = play(script, policy_set)
     except ScenarioError as error:
         fail(f"{scenario}: {error}")
     if as_json:
@@ -177,7 +165,7 @@ def why(
     """Explain an account's decisions: every rule that fired, with file and line."""
     from tutti.explaining import explain
 
-    _run(explain(out, _settings(), account, proposal))
+    run(explain(out, load_settings(), account, proposal))
 
 
 @app.command()
@@ -189,28 +177,7 @@ def status(
     """Show an account: stage, what is scheduled, who is asked, what went out."""
     from tutti.explaining import show_status
 
-    _run(show_status(out, account, as_json=as_json))
-
-
-@policy_app.command("check")
-def policy_check(
-    directory: Annotated[
-        Path | None,
-        typer.Argument(help="Folder of the policy set. Default: TUTTI_POLICIES, or ./policies."),
-    ] = None,
-) -> None:
-    """Check a policy set: all its mistakes at once, with file, line and caret."""
-    folder = _policies_folder(directory)
-    policy_set = _load_policies(folder)
-    out.print(
-        Text.assemble(
-            ("ok ", "green"),
-            f"{folder}: {len(policy_set.files)} files, policy set ",
-            (policy_set.digest[:12], "bold"),
-        ),
-        highlight=False,
-        soft_wrap=True,
-    )
+    run(show_status(out, account, as_json=as_json))
 
 
 @import_app.command("hubspot")
@@ -228,8 +195,8 @@ def import_hubspot(
         fail(f"{directory}: no such folder; name the folder with the exported CSV files", UNUSABLE)
     from tutti.importing import run_import
 
-    policy_set = _load_policies(policies)
-    code = _run(run_import(out, err, directory, policy_set, verbose=verbose))
+    policy_set = load_policies(policies)
+    code = run(run_import(out, err, directory, policy_set, verbose=verbose))
     raise typer.Exit(code)
 
 
@@ -241,7 +208,7 @@ def ledger_rebuild() -> None:
     """
     from tutti.rebuilding import rebuild
 
-    _run(rebuild(out, _settings()))
+    run(rebuild(out, load_settings()))
 
 
 def main() -> NoReturn:
@@ -262,47 +229,6 @@ def main() -> NoReturn:
     os._exit(code)
 
 
-def _run(work: Coroutine[Any, Any, _T]) -> _T:
-    from governance import PolicyError
-    from ledger import LedgerError
-    from tutti.settings import SettingsError, temporal_config
-    from workflows import AccountError
-
-    try:
-        temporal_config()  # a wrong TEMPORAL_* setting is told before anything tries to connect with it
-        return asyncio.run(work)
-    except (AccountError, LedgerError, PolicyError, SettingsError) as error:
-        fail(error)
-    finally:
-        work.close()
-
-
-def _settings() -> Settings:
-    from tutti.settings import Settings, SettingsError
-
-    try:
-        return Settings.load()
-    except SettingsError as error:
-        fail(error)
-
-
-def _policies_folder(given: Path | None) -> Path:
-    return given or _settings().policies
-
-
-def _load_policies(given: Path | None) -> PolicySet:
-    from governance import PolicyError, load_policy_set
-
-    folder = _policies_folder(given)
-    if not folder.is_dir():
-        fail(f"{folder}: no such folder of policies; name one with --policies or TUTTI_POLICIES")
-    try:
-        return load_policy_set(folder)
-    except PolicyError as error:
-        err.print(str(error), highlight=False, markup=False, soft_wrap=True)
-        raise typer.Exit(FAILED) from None
-
-
 def _load_scenario(path: Path) -> Scenario:
     from governance import PolicyFileError
     from tutti.scenario import load_scenario
@@ -311,8 +237,6 @@ def _load_scenario(path: Path) -> Scenario:
         return load_scenario(path)
     except PolicyFileError as error:
         text = path.read_text(encoding="utf-8", errors="replace")
-        for problem in error.problems:
-            err.print(problem.render(text), highlight=False, markup=False, soft_wrap=True)
-        raise typer.Exit(FAILED) from None
+        complain("\n".join(problem.render(text) for problem in error.problems))
     except OSError as error:
         fail(f"{path}: {error.strerror or error}; name a scenario file", UNUSABLE)

@@ -140,11 +140,16 @@ def _summary(status: AccountStatus) -> RenderableType:
         say(
             "asks",
             f"{approval.route.group} until {clock(approval.route.expires_at)} ({approval.approval_id}): "
-            f"{approval.message}",
+            f"{approval.message}" + (f" ({approval.progress})" if approval.route.quorum > 1 else ""),
             "bold magenta",
         )
     for item in status.in_doubt:
         say("in doubt", f"{item.touch.touch_id}: {item.detail}", "bold red")
+    for view in status.proposals:
+        if view.starved and view.received_at is not None:
+            since = clock(view.received_at)
+            times = f"deferred {view.deferrals} times since {since}"
+            say("starving", f"{view.proposal.proposal_id}: {times}", "bold yellow")
     if status.next_touch_at:
         say("next", f"ruling at {clock(status.next_touch_at)}")
     return Group(Text.assemble((status.account_id, "bold"), f"  {plain(name)}"), Padding(lines, (0, 0, 0, 2)))

@@ -113,15 +113,22 @@ def entries() -> Table:
 
 
 def hits_table(hits: Iterable[RuleHit]) -> Table:
-    """Return every rule that fired, the most restrictive first: what it says, then where it stands."""
+    """Return every rule that fired, the most restrictive first: what it says, then where it stands.
+
+    Rules that are only tried out come last, and are told as what they would have done.
+    """
     table = entries()
-    for hit in sorted(hits, key=lambda item: (-item.effect.rank, item.rule_id)):
+    for hit in sorted(hits, key=lambda item: (item.log_only, -item.effect.rank, item.rule_id)):
         lines: list[RenderableType] = [Text(plain(hit.message))]
         if hit.until:
             lines.append(Text(f"until {clock(hit.until)}"))
-        table.add_row(
-            Text(words(hit.effect.value), style=VERDICT_STYLE[hit.effect]), Group(*lines, cited(hit))
+        effect = words(hit.effect.value)
+        word = (
+            Text(f"would {effect}", style="dim")
+            if hit.log_only
+            else Text(effect, style=VERDICT_STYLE[hit.effect])
         )
+        table.add_row(word, Group(*lines, cited(hit)))
     return table
 
 
@@ -168,6 +175,9 @@ def decided(decision: Decision) -> RenderableType:
         facts.add_row(Text("score", style="dim"), Text(f"{score_line(decision.score)}{rank}"))
     if decision.rivals:
         facts.add_row(Text("against", style="dim"), Text(", ".join(decision.rivals)))
+    if decision.draws:
+        takes = ", ".join(draw.rule_id for draw in decision.draws)
+        facts.add_row(Text("takes", style="dim"), Text(f"a place in {takes}, shared by all accounts"))
     hits: RenderableType = (
         hits_table(decision.hits) if decision.hits else Text("no rule objected", style="dim")
     )

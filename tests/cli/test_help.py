@@ -10,7 +10,25 @@ from typer.testing import CliRunner
 from tests.cli.program import tutti
 from tutti.cli import app
 
-COMMANDS = ("up", "demo", "simulate", "why", "status", "policy check", "import hubspot", "ledger rebuild")
+COMMANDS = (
+    "up",
+    "demo",
+    "simulate",
+    "why",
+    "status",
+    "policy check",
+    "policy schema",
+    "policy test",
+    "policy diff",
+    "policy publish",
+    "policy rollback",
+    "policy releases",
+    "policy explain",
+    "policy coverage",
+    "policy replay",
+    "import hubspot",
+    "ledger rebuild",
+)
 
 
 async def test_the_help_names_every_command(tmp_path: Path) -> None:
@@ -27,7 +45,8 @@ def test_each_command_explains_itself_and_all_its_options(command: str) -> None:
 
     assert shown.exit_code == 0
     assert f"Usage: tutti {command} " in shown.output
-    options = [line.strip("│ ").split(maxsplit=2) for line in shown.output.splitlines() if "│ --" in line]
+    lines = (line.strip("│* ") for line in shown.output.splitlines())
+    options = [line.split(maxsplit=2) for line in lines if line.startswith("--")]
     assert options
     assert all(len(option) == 3 for option in options), "an option says nothing"
 

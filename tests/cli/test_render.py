@@ -8,9 +8,9 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from domain import ProposalStatus, ProposalView
+from domain import ProposalStatus, ProposalView, ReasonCode, RuleHit, Verdict
 from tests.builders import START, proposal
-from tutti.render import counted, explained, plain, since
+from tutti.render import counted, explained, hits_table, plain, since
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,25 @@ def test_brackets_in_a_message_are_shown_as_they_are() -> None:
 def test_a_naive_start_is_no_start() -> None:
     with pytest.raises(TypeError):
         since(datetime(2026, 3, 2), START)  # noqa: DTZ001 - the mistake under test
+
+
+def test_a_rule_that_is_tried_out_is_told_last_and_as_what_it_would_have_done() -> None:
+    def hit(rule_id: str, effect: Verdict, *, log_only: bool) -> RuleHit:
+        return RuleHit(
+            rule_id=rule_id,
+            family="consent",
+            effect=effect,
+            reason=ReasonCode.CONSENT_MISSING,
+            message=f"what {rule_id} says",
+            file="consent.yaml",
+            line=3,
+            log_only=log_only,
+        )
+
+    console = Console(file=StringIO(), width=90)
+    tried = hit("draft", Verdict.DENY, log_only=True)
+    console.print(hits_table([tried, hit("binding", Verdict.ALLOW, log_only=False)]))
+
+    shown = console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO from above
+    assert "would deny" in shown
+    assert shown.index("what binding says") < shown.index("what draft says")

@@ -1,0 +1,1 @@
+"""`tutti policy`: the tools for the people who own the policies."""
