@@ -1,99 +1,160 @@
-"""The price of a ruling, and of compiling a policy set."""
+"""The price of a ruling and of compiling policy sets, small and large, beside Cedar and plain Python."""
 
 from __future__ import annotations
 
 import asyncio
 import statistics
 import time
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from typing import NamedTuple
 
-from benchmarks._cast import RIVALS, account, contacts, proposal, signals
-from benchmarks._figures import Figure
+from benchmarks._engines import compare
+from benchmarks._figures import Figure, Target, at_least, at_most
+from benchmarks._rulebook import READINGS, TOUCHES, count_rules, grown, request
 from benchmarks._stage import POLICIES, MeasurementError
-from domain import Candidate, RulingRequest, TouchRecord, TouchStatus
-from governance import PolicySet, load_policy_set, rule
+from domain import Ruling, RulingRequest
+from governance import PolicySet, compile_policy_set, load_policy_set, rule
 
 NAME = "governance"
 COMPILATIONS = 7
-RULINGS = 300
-TOUCHES = 20
-READINGS = 4
+RULINGS = 400
+MANY, HUGE = 200, 10_000
+FEW_RULINGS = 12
+"""For the set of ten thousand rules."""
+
+
+class Spread(NamedTuple):
+    """CPU times in milliseconds."""
+
+    median: float
+    most: float
+    """95 % took no longer."""
 
 
 async def measure() -> list[Figure]:
-    """Compile the shipped policy set a few times and rule on five proposals a few hundred times."""
+    """Compile and rule under three policy sets, and let other engines judge the same rules."""
     return await asyncio.to_thread(_measure)
 
 
 def _measure() -> list[Figure]:
-    compiling: list[float] = []
-    policies = load_policy_set(POLICIES)
-    for _ in range(COMPILATIONS):
-        began = time.perf_counter()
-        policies = load_policy_set(POLICIES)
-        compiling.append((time.perf_counter() - began) * 1_000)
-    request = _request(policies)
-    first = rule(policies, request)
-    ruling: list[float] = []
-    for _ in range(RULINGS):
-        began = time.perf_counter()
-        again = rule(policies, request)
-        ruling.append((time.perf_counter() - began) * 1_000)
-        if again != first:
-            raise MeasurementError("the same request got another ruling")
-    hits = sum(len(decision.hits) for decision in first.decisions)
-    ordered = sorted(ruling)
     return [
-        Figure(
-            benchmark=NAME,
-            what=f"one ruling on {len(request.candidates)} proposals",
-            value=statistics.median(ruling),
-            unit="ms",
-            note=f"median of {RULINGS}, 95 % within {ordered[int(RULINGS * 0.95)]:.2f} ms; "
-            f"{hits} rule hits, {TOUCHES} touches, {len(request.readings)} readings",
+        *_shipped(),
+        *_generated(MANY, RULINGS, COMPILATIONS),
+        *_generated(HUGE, FEW_RULINGS, 1),
+        *_compared(),
+    ]
+
+
+def _shipped() -> list[Figure]:
+    policies, compiling = _compiling(lambda: load_policy_set(POLICIES), COMPILATIONS)
+    asked = request(policies)
+    ruling, spread = _ruling(policies, asked, RULINGS)
+    hits = sum(len(decision.hits) for decision in ruling.decisions)
+    number = count_rules(policies.files)
+    return [
+        _figure(
+            f"one ruling on {len(asked.candidates)} proposals, policies/",
+            spread.median,
+            "ms",
+            f"median of {RULINGS}, 95 % within {spread.most:.2f} ms; {number} rules, {hits} rule hits, "
+            f"{TOUCHES} touches, {READINGS} readings",
+            at_most(1.0),
         ),
-        Figure(
-            benchmark=NAME,
-            what="compiling policies/",
-            value=statistics.median(compiling),
-            unit="ms",
-            note=f"median of {COMPILATIONS}; {len(policies.files)} files, conditions type-checked",
+        _figure("rulings per second, policies/", 1_000 / spread.median, "", "on one core"),
+        _per_rule("policies/", spread, number, len(asked.candidates)),
+        _figure(
+            "compiling policies/",
+            compiling.median,
+            "ms",
+            f"median of {COMPILATIONS}; {len(policies.files)} files, conditions type-checked",
+            at_most(300.0),
         ),
     ]
 
 
-def _request(policies: PolicySet) -> RulingRequest:
-    """Five proposals for an account with a history; the moment is a working day's noon."""
-    now = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
-    wanted = [proposal(name) for name in RIVALS]
-    wanted.append(proposal("sdr-1", proposal_id="sdr-2", contact_id="jonas"))
-    read = [signal.reading for signal in signals(policies, "seen", READINGS)]
-    return RulingRequest(
-        account_id="northwind",
-        account=account("northwind"),
-        contacts={person.contact_id: person for person in contacts()},
-        readings=tuple(
-            reading.model_copy(update={"system": f"system-{number}", "observed_at": now})
-            for number, reading in enumerate(read)
-            if reading is not None
+def _generated(number: int, rulings: int, compilations: int) -> list[Figure]:
+    name = f"{number:,} rules"
+    files = grown(POLICIES, number)
+    policies, compiling = _compiling(lambda: compile_policy_set(files, name), compilations)
+    asked = request(policies)
+    _, spread = _ruling(policies, asked, rulings)
+    return [
+        _figure(
+            f"one ruling on {len(asked.candidates)} proposals, {name}",
+            spread.median,
+            "ms",
+            f"median of {rulings}, 95 % within {spread.most:.2f} ms",
         ),
-        holds=(),
-        touches=tuple(
-            TouchRecord(
-                touch_id=f"t-{number}",
-                channel="email",
-                action="send_email",
-                actor="sdr-agent",
-                contact_id=contacts()[number % len(contacts())].contact_id,
-                proposal_id=None,
-                at=now - timedelta(days=40 + number),
-                status=TouchStatus.HANDED_OVER,
-            )
-            for number in reversed(range(TOUCHES))
+        _per_rule(name, spread, number, len(asked.candidates)),
+        _figure(f"compiling {name}", compiling.median, "ms", f"median of {compilations}"),
+    ]
+
+
+def _compared() -> list[Figure]:
+    found = compare()
+    first, added = found.first, found.added
+    how = f"{found.rules} rules, {found.cases} proposals, {found.matches} matches, the same in all engines"
+    return [
+        _figure("a rule alone", first["tutti"], "us", f"per proposal, values bound; {how}"),
+        _figure(
+            "cedarpy / Tutti, a rule alone",
+            first["cedar"] / first["tutti"],
+            "",
+            f"cedarpy {first['cedar']:.2f} us: everything parsed before, in batches",
+            at_least(10.0),
         ),
-        candidates=tuple(
-            Candidate(proposal=each, received_at=now, expires_at=now + timedelta(days=30)) for each in wanted
+        _figure(
+            "cedarpy / Tutti, policies as text",
+            first["cedar from text"] / first["tutti"],
+            "",
+            f"cedarpy {first['cedar from text']:.2f} us: policies and entities parsed for each batch",
         ),
-        revision=1,
-        now=now,
-    )
+        _figure(
+            "cedarpy / Tutti, one rule more",
+            added["cedar"] / added["tutti"],
+            "",
+            f"cedarpy {added['cedar']:.2f} us, Tutti {added['tutti']:.2f} us, {found.more} rules added",
+        ),
+        _figure(
+            "Tutti / a Python function, a rule alone",
+            first["tutti"] / first["python"],
+            "",
+            f"written by hand {first['python']:.2f} us",
+        ),
+    ]
+
+
+def _compiling(compile_set: Callable[[], PolicySet], times: int) -> tuple[PolicySet, Spread]:
+    policies = load_policy_set(POLICIES)  # What is loaded once in a process is loaded now.
+    spent: list[float] = []
+    for _ in range(times):
+        began = time.process_time()
+        policies = compile_set()
+        spent.append(time.process_time() - began)
+    return policies, _spread(spent)
+
+
+def _ruling(policies: PolicySet, asked: RulingRequest, times: int) -> tuple[Ruling, Spread]:
+    first = rule(policies, asked)
+    spent: list[float] = []
+    for _ in range(times):
+        began = time.process_time()
+        again = rule(policies, asked)
+        spent.append(time.process_time() - began)
+        if again != first:
+            raise MeasurementError("the same request got another ruling")
+    return first, _spread(spent)
+
+
+def _spread(seconds: list[float]) -> Spread:
+    ordered = sorted(seconds)
+    return Spread(statistics.median(ordered) * 1_000, ordered[int(len(ordered) * 0.95)] * 1_000)
+
+
+def _per_rule(name: str, spread: Spread, rules: int, candidates: int) -> Figure:
+    value = spread.median * 1_000 / rules / candidates
+    return _figure(f"a rule within a ruling, {name}", value, "us", "time of a ruling / (rules x proposals)")
+
+
+def _figure(what: str, value: float, unit: str, note: str, target: Target | None = None) -> Figure:
+    return Figure(benchmark=NAME, what=what, value=value, unit=unit, target=target, note=note)

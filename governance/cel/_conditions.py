@@ -13,17 +13,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cel_expr_python import cel
 from google.protobuf.message import EncodeError
 
+from governance.cel._compiled import Bound, Condition, EvaluationError, Formula, Recall
 from governance.cel._descriptors import MODEL_PACKAGE, Schema, wrapper_name
 from governance.cel._findings import Finding
+from governance.cel._plain import PlainTest
+from governance.cel._python import Quick, translate
 from governance.cel._reader import Reader
 from governance.cel._shapes import Annotation, Kind, Shape, Value, VocabularyError
 from governance.cel._syntax import GIVEN_SUFFIX, TooDeepError, Tree
-from governance.cel._wording import KEYWORDS, reword, reword_failure
+from governance.cel._wording import KEYWORDS, reword
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +39,7 @@ __all__ = [
     "EvaluationError",
     "Formula",
     "Issue",
+    "Recall",
     "Vocabulary",
     "VocabularyError",
 ]
@@ -94,86 +98,13 @@ class ConditionError(Exception):
         self.issues = issues
 
 
-class EvaluationError(Exception):
-    """A value is missing or a condition gave no answer; the caller must deny."""
+class _Checked(NamedTuple):
+    """An expression found to be right, what it reads, the name of its type, and its Python form."""
 
-
-class Bound:
-    """Values of one context, converted once for all conditions of one vocabulary."""
-
-    __slots__ = ("activation", "vocabulary")
-
-    def __init__(self, vocabulary: Vocabulary, activation: cel.Activation) -> None:
-        self.vocabulary = vocabulary
-        self.activation = activation
-
-
-class _Compiled:
-    """A checked expression, its text and what it reads."""
-
-    __slots__ = ("_expression", "_vocabulary", "reads", "text")
-
-    def __init__(
-        self, vocabulary: Vocabulary, text: str, expression: cel.Expression, reads: tuple[str, ...]
-    ) -> None:
-        self._vocabulary = vocabulary
-        self._expression = expression
-        self.text = text
-        self.reads = reads
-
-    def _evaluate(self, bound: Bound) -> object:
-        if bound.vocabulary is not self._vocabulary:
-            raise EvaluationError("the values were bound for another vocabulary")
-        try:
-            return self._expression.eval(bound.activation).value()
-        except RuntimeError as error:
-            # Only exhausted budgets are raised; every other failure is returned as a value.
-            raise EvaluationError(f"`{self.text}` gave no answer: {reword_failure(str(error))}") from error
-
-
-class Condition(_Compiled):
-    """A compiled condition that is true or false.
-
-    Attributes:
-        text: The condition as written.
-        reads: The variables and fields it reads, such as `contact.consent`, sorted.
-    """
-
-    __slots__ = ()
-
-    def holds(self, bound: Bound) -> bool:
-        """Tell whether the condition is true for these values.
-
-        Raises:
-            EvaluationError: It is neither true nor false, for instance because a value is absent.
-        """
-        value = self._evaluate(bound)
-        # CEL returns an error as a value whose content is its text, and a text is truthy.
-        if value is True or value is False:
-            return bool(value)
-        raise EvaluationError(f"`{self.text}` gave no answer: {reword_failure(str(value))}")
-
-
-class Formula(_Compiled):
-    """A compiled expression that is a number, such as a weight.
-
-    Attributes:
-        text: The expression as written.
-        reads: The variables and fields it reads, sorted.
-    """
-
-    __slots__ = ()
-
-    def value(self, bound: Bound) -> float:
-        """Return the number for these values; whole numbers become floats.
-
-        Raises:
-            EvaluationError: It is not a number, for instance because a value is absent.
-        """
-        value = self._evaluate(bound)
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and value == value:  # noqa: PLR0124
-            return float(value)
-        raise EvaluationError(f"`{self.text}` gave no number: {reword_failure(str(value))}")
+    expression: cel.Expression
+    reads: tuple[str, ...]
+    kind: str
+    quick: Quick | None
 
 
 class Vocabulary:
@@ -200,6 +131,9 @@ class Vocabulary:
         clash = sorted(set(variables) & set(self._schema.choices))
         if clash:
             raise VocabularyError(f"{clash[0]!r} names a variable and an enum")
+        self._plain = PlainTest(self._schema)
+        self._names = frozenset(self._schema.variables)
+        self._required = [name for name, shape in self._schema.variables.items() if not shape.optional]
         declared: dict[str, cel.Type] = {}
         for name, shape in self._schema.variables.items():
             declared[name] = _type(shape)
@@ -218,10 +152,10 @@ class Vocabulary:
         Raises:
             ConditionError: With every mistake found.
         """
-        expression, reads, kind = self._check(text)
-        if kind not in {"BOOL", "wrapper(bool)"}:
+        checked = self._check(text)
+        if checked.kind not in {"BOOL", "wrapper(bool)"}:
             raise _single(text, "not-a-condition", "this is a value, not something that is true or false")
-        return Condition(self, text, expression, reads)
+        return Condition(self, text, checked.expression, checked.reads, checked.quick)
 
     def compile_number(self, text: str) -> Formula:
         """Compile an expression that is a number, such as a weight.
@@ -229,41 +163,65 @@ class Vocabulary:
         Raises:
             ConditionError: With every mistake found.
         """
-        expression, reads, kind = self._check(text)
-        if kind not in _NUMBERS:
+        checked = self._check(text)
+        if checked.kind not in _NUMBERS:
             raise _single(text, "not-a-number", "this is not a number")
-        return Formula(self, text, expression, reads)
+        return Formula(self, text, checked.expression, checked.reads)
 
-    def bind(self, values: Mapping[str, Value]) -> Bound:
-        """Convert the values of one context, once for all conditions.
+    def bind(self, values: Mapping[str, Value], recall: Recall | None = None) -> Bound:
+        """Take the values of one context, once for all conditions.
 
         Args:
-            values: A value for every variable; those that may be absent can be None or left out.
+            values: A value for every variable; those that may be absent can be None or left out. They must
+                not change while they are bound.
+            recall: What is already known of values that other contexts share with this one.
 
         Raises:
             EvaluationError: A value is missing, unknown or of the wrong type.
         """
-        unknown = sorted(set(values) - set(self._schema.variables))
-        if unknown:
-            raise EvaluationError(f"there is no variable `{unknown[0]}`")
+        if not self._names.issuperset(values):
+            unknown = min(values.keys() - self._names)
+            raise EvaluationError(f"there is no variable `{unknown}`")
+        taken = {name: values.get(name) for name in self._schema.variables}
+        for name in self._required:
+            if taken[name] is None:
+                raise EvaluationError(f"`{name}` has no value")
+        recall = recall if recall is not None else Recall()
+        plain = self._plain.passes(taken, recall.plain)
+        bound = Bound(self, taken, plain=plain, recall=recall)
+        if not plain:
+            # Now, so that whoever binds learns what cannot be used.
+            self.activate(taken, recall)
+        return bound
+
+    def activate(self, values: Mapping[str, Value], recall: Recall) -> cel.Activation:
+        """Convert the values of all variables to what CEL takes.
+
+        Raises:
+            EvaluationError: A value cannot be converted.
+        """
         data: dict[str, Value] = {}
         for name, shape in self._schema.variables.items():
-            value = values.get(name)
+            value = values[name]
             if shape.optional:
                 data[name + GIVEN_SUFFIX] = value is not None
             if value is not None:
-                data[name] = self._convert(name, shape, value)
-            elif not shape.optional:
-                raise EvaluationError(f"`{name}` has no value")
-        return Bound(self, self._env.Activation(data))
+                data[name] = self._convert(name, value, recall)
+        return self._env.Activation(data)
 
-    def _convert(self, name: str, shape: Shape, value: Value) -> Value:
+    def _convert(self, name: str, value: Value, recall: Recall) -> Value:
+        key = (self, name, id(value))
+        known = recall.messages.get(key)
+        if known is not None:
+            return known[1]
         try:
-            return self._schema.convert(shape, value)
+            message = self._schema.convert(name, value)
         except (TypeError, ValueError, AttributeError, KeyError, OverflowError, EncodeError) as error:
             raise EvaluationError(f"`{name}` cannot be used: {error}") from error
+        recall.messages[key] = (value, message)
+        return message
 
-    def _check(self, text: str) -> tuple[cel.Expression, tuple[str, ...], str]:
+    def _check(self, text: str) -> _Checked:
         if len(text) > MAX_LENGTH:
             message = f"a condition has at most {MAX_LENGTH} characters; this one has {len(text)}"
             raise _single(text, "too-long", message)
@@ -274,7 +232,7 @@ class Vocabulary:
                 text, "too-long", "this is nested too deeply; split it into several conditions"
             ) from error
 
-    def _checked(self, text: str) -> tuple[cel.Expression, tuple[str, ...], str]:
+    def _checked(self, text: str) -> _Checked:
         try:
             expression = self._env.compile(text)
         except RuntimeError as error:
@@ -284,13 +242,14 @@ class Vocabulary:
         if reader.findings:
             raise ConditionError(text, _issues(text, reader.findings))
         kind = expression.return_type().name()
+        quick = translate(tree, self._schema)
         rewritten = tree.spell_out_absence(self._schema)
         if rewritten is not None:
             try:
                 expression = self._env.deserialize(rewritten)
             except RuntimeError as error:
                 raise TooDeepError from error
-        return expression, tuple(sorted(reader.reads)), kind
+        return _Checked(expression, tuple(sorted(reader.reads)), kind, quick)
 
     def _explain(self, text: str, raw: str) -> tuple[Issue, ...]:
         try:

@@ -1,4 +1,4 @@
-"""Protobuf descriptors made from pydantic models, so that CEL can check a condition before it runs."""
+"""Protobuf descriptors made from pydantic models and named tuples, so that CEL can check a condition."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ _TIMES: Final[Mapping[Kind, str]] = {
 class _Entry:
     """A model on its way to a message: its fields, and what had to be left out with the reason."""
 
-    model: type[BaseModel]
+    model: type
     fields: dict[str, Shape] = field(default_factory=dict)
     unavailable: dict[str, str] = field(default_factory=dict)
 
@@ -111,7 +111,7 @@ class Schema:
             VocabularyError: A variable's type cannot be expressed, or two different enums share a name.
         """
         self._entries: dict[str, _Entry] = {}
-        self._names: dict[type[BaseModel], str] = {}
+        self._names: dict[type, str] = {}
         self.choices: dict[str, type[Enum]] = {}
         self.variables: dict[str, Shape] = {}
         for name, annotation in variables.items():
@@ -122,6 +122,7 @@ class Schema:
                 raise VocabularyError(message) from error
         self.pool = self._build_pool()
         self._plans = {name: self._plan(name) for name in self._entries}
+        self._converters = {name: self._for_variable(shape) for name, shape in self.variables.items()}
 
     def fields(self, message: str) -> Mapping[str, Shape]:
         """Return the fields of a message by name."""
@@ -131,20 +132,26 @@ class Schema:
         """Return the fields a condition cannot read, each with the reason."""
         return self._entries[message].unavailable
 
-    def convert(self, shape: Shape, value: Value) -> Value:
-        """Turn a Python value into what CEL takes for a variable of that shape.
+    def model(self, message: str) -> type:
+        """Return the model a message was made from."""
+        return self._entries[message].model
+
+    def convert(self, name: str, value: Value) -> Value:
+        """Turn a Python value into what CEL takes for a variable.
 
         Raises:
             ValueError, TypeError, AttributeError, KeyError: The value does not fit.
         """
-        if shape.kind is Kind.MODEL and not isinstance(value, self._entries[shape.name].model):
-            message = f"expected {shape}, got {type(value).__name__}"
-            raise TypeError(message)
-        converted = self._converter(replace(shape, optional=False))(value)
+        return self._converters[name](value)
+
+    def _for_variable(self, shape: Shape) -> Callable[[Value], Value]:
+        converter = self._converter(replace(shape, optional=False))
+        if shape.kind is Kind.MODEL:
+            return _of_class(self._entries[shape.name].model, shape, converter)
         if shape.optional and shape.kind in _WRAPPERS:
             wrapper = message_factory.GetMessageClass(self.pool.FindMessageTypeByName(_WRAPPERS[shape.kind]))
-            return wrapper(value=converted)
-        return converted
+            return lambda value: wrapper(value=converter(value))
+        return converter
 
     def _shape(self, annotation: Annotation) -> Shape:
         annotation = bare_type(annotation)
@@ -158,7 +165,7 @@ class Schema:
         if annotation in _PLAIN:
             return Shape(_PLAIN[annotation])
         if isinstance(annotation, type) and origin is None:
-            if issubclass(annotation, BaseModel):
+            if issubclass(annotation, BaseModel) or _is_named_tuple(annotation):
                 return Shape(Kind.MODEL, name=self._register(annotation))
             for base in (str, int, float):
                 if issubclass(annotation, base):
@@ -210,7 +217,7 @@ class Schema:
             raise VocabularyError(message)
         return Shape(Kind.CHOICE, name=source.__name__, choices=tuple(m.name for m in source), source=source)
 
-    def _register(self, model: type[BaseModel]) -> str:
+    def _register(self, model: type) -> str:
         if model in self._names:
             return self._names[model]
         base = name = re.sub(r"\W", "_", model.__name__)
@@ -221,9 +228,7 @@ class Schema:
         # Registered before its fields are read: a model may contain itself.
         self._names[model] = name
         entry = self._entries[name] = _Entry(model)
-        annotations: dict[str, Any] = {key: info.annotation for key, info in model.model_fields.items()}
-        annotations |= {key: info.return_type for key, info in model.model_computed_fields.items()}
-        for key, annotation in annotations.items():
+        for key, annotation in _annotations(model).items():
             try:
                 entry.fields[key] = self._shape(annotation)
             except UnavailableError as error:
@@ -354,6 +359,28 @@ def _add_field(  # noqa: PLR0913 -- the parts of one field of one message
 def wrapper_name(kind: Kind) -> str | None:
     """Return the protobuf wrapper that lets a scalar be null, or None where the kind needs none."""
     return _WRAPPERS.get(kind)
+
+
+def _is_named_tuple(annotation: type) -> bool:
+    return issubclass(annotation, tuple) and hasattr(annotation, "_fields")
+
+
+def _annotations(model: type) -> dict[str, Annotation]:
+    """Return the types of the fields of a pydantic model or a named tuple by name."""
+    if not issubclass(model, BaseModel):
+        return typing.get_type_hints(model, include_extras=True)
+    annotations: dict[str, Annotation] = {key: info.annotation for key, info in model.model_fields.items()}
+    return annotations | {key: info.return_type for key, info in model.model_computed_fields.items()}
+
+
+def _of_class(model: type, shape: Shape, convert: Callable[[Value], Value]) -> Callable[[Value], Value]:
+    def checked(value: Value) -> Value:
+        if not isinstance(value, model):
+            message = f"expected {shape}, got {type(value).__name__}"
+            raise TypeError(message)
+        return convert(value)
+
+    return checked
 
 
 def _same(value: Value) -> Value:
