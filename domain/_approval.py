@@ -25,9 +25,17 @@ class Approval(Frozen):
     route: ApprovalRoute
     requested_at: Moment
     status: ApprovalStatus = ApprovalStatus.PENDING
+    approvers: tuple[ShortText, ...] = ()
+    """Logins of those who have approved so far, each once, in the order of their answers."""
     answered_by: ShortText | None = None
+    """Whose answer settled it."""
     answered_at: Moment | None = None
     comment: LongText | None = None
+
+    @property
+    def progress(self) -> str:
+        """How far it is, for people: `1 of 2 have approved`."""
+        return f"{len(self.approvers)} of {self.route.quorum} have approved"
 
 
 class ApprovalAnswer(Frozen):

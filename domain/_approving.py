@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from domain._approval import AnswerResult, Approval, ApprovalAnswer
-from domain._base import one_line
+from domain._base import in_words, one_line
 from domain._messages import Answered
-from domain._proposal import Decision
+from domain._proposal import ApprovalRoute, Decision
 from domain._records import AnswerFact, ApprovalFact
 from domain._state import ANSWERS_LIMIT, APPROVALS_LIMIT, OpenProposal
 from domain._turn import Turn, trim
@@ -40,6 +40,8 @@ def request(turn: Turn, item: OpenProposal, decision: Decision) -> None:
         ),
         route=route,
         requested_at=turn.now,
+        # Somebody whose answer no longer suffices alone has still agreed to this very digest.
+        approvers=tuple(login for login in item.approvers if login in _eligible(route)),
     )
     turn.put(
         item.model_copy(
@@ -77,45 +79,60 @@ def answer(turn: Turn, event: Answered) -> None:
             message=one_line(refusal or "there is no such approval"),
         ))  # fmt: skip
         return
-    approved = given.answer is Answer.APPROVE
-    settled = approval.model_copy(
+    item = turn.state.open[approval.proposal_id]
+    if given.answer is Answer.REJECT:
+        rejected = _settled(turn, approval, given, ApprovalStatus.REJECTED)
+        _accept(turn, given, rejected, f"rejected by {given.approver}")
+        turn.world_changed()
+        turn.note(f"{given.approver} rejected {approval.approval_id}")
+        turn.close(item, ProposalStatus.DENIED, ReasonCode.APPROVAL_REJECTED, f"rejected by {given.approver}")
+        return
+    approval = approval.model_copy(update={"approvers": (*approval.approvers, given.approver)})
+    if len(approval.approvers) < approval.route.quorum:
+        _accept(turn, given, approval, f"approved by {given.approver}; {approval.progress}")
+        turn.note(f"{given.approver} approved {approval.approval_id}: {approval.progress}")
+        turn.tell(item, ProposalStatus.PENDING_APPROVAL, approval.reason, approval.progress)
+        return
+    approved = _settled(turn, approval, given, ApprovalStatus.APPROVED)
+    everybody = in_words(approved.approvers)
+    _accept(turn, given, approved, f"approved by {everybody}")
+    turn.world_changed()
+    turn.note(f"{given.approver} approved {approval.approval_id}")
+    # An approval never sends anything by itself: the proposal is ruled again, now with the approval.
+    turn.put(
+        item.model_copy(
+            update={
+                "status": ProposalStatus.DEFERRED,
+                "due_at": turn.now,
+                "approved_by": one_line(everybody),
+                "approvers": approved.approvers,
+            }
+        )
+    )
+    turn.tell(item, ProposalStatus.DEFERRED, None, f"approved by {everybody}; ruled again")
+
+
+def _settled(turn: Turn, approval: Approval, given: ApprovalAnswer, status: ApprovalStatus) -> Approval:
+    return approval.model_copy(
         update={
-            "status": ApprovalStatus.APPROVED if approved else ApprovalStatus.REJECTED,
+            "status": status,
             "answered_by": given.approver,
             "answered_at": turn.now,
             "comment": given.comment,
         }
     )
-    _store(turn, settled)
+
+
+def _accept(turn: Turn, given: ApprovalAnswer, approval: Approval, what: str) -> None:
+    """Keep an approval as an answer has left it, and tell the person."""
+    _store(turn, approval)
     _remember(turn, given, AnswerResult(
         answer_id=given.answer_id,
         approval_id=given.approval_id,
         accepted=True,
-        status=settled.status,
-        message=one_line(f"recorded: {settled.status.value} by {given.approver}"),
+        status=approval.status,
+        message=one_line(f"recorded: {what}"),
     ))  # fmt: skip
-    turn.world_changed()
-    turn.note(f"{given.approver} {settled.status.value} {approval.approval_id}")
-    item = turn.state.open[approval.proposal_id]
-    if approved:
-        # An approval never sends anything by itself: the proposal is ruled again, now with the approval.
-        turn.put(
-            item.model_copy(
-                update={
-                    "status": ProposalStatus.DEFERRED,
-                    "due_at": turn.now,
-                    "approved_by": given.approver,
-                }
-            )
-        )
-        turn.tell(item, ProposalStatus.DEFERRED, None, f"approved by {given.approver}; ruled again")
-    else:
-        turn.close(
-            item,
-            ProposalStatus.DENIED,
-            ReasonCode.APPROVAL_REJECTED,
-            f"rejected by {given.approver}",
-        )
 
 
 def withdraw(turn: Turn, item: OpenProposal, why: str) -> None:
@@ -150,15 +167,27 @@ def expire(turn: Turn) -> None:
             turn.state.open[approval.proposal_id],
             ProposalStatus.DENIED if denied else ProposalStatus.SUPPRESSED,
             ReasonCode.APPROVAL_EXPIRED,
-            f"nobody in {approval.route.group} answered in time",
+            _unanswered(approval),
         )
+
+
+def _unanswered(approval: Approval) -> str:
+    if approval.approvers:
+        return f"only {approval.progress} in time"
+    return f"nobody in {approval.route.group} answered in time"
+
+
+def _eligible(route: ApprovalRoute) -> frozenset[str]:
+    return frozenset(route.approvers) - frozenset(route.excluded)
 
 
 def _why_refused(turn: Turn, approval: Approval | None, given: ApprovalAnswer) -> str | None:
     if approval is None:
         return f"there is no approval {given.approval_id} on this account"
     if approval.status is not ApprovalStatus.PENDING:
-        who = f" by {approval.answered_by}" if approval.answered_by else ""
+        together = approval.approvers if approval.status is ApprovalStatus.APPROVED else ()
+        by = in_words(together) or approval.answered_by
+        who = f" by {by}" if by else ""
         when = f" at {approval.answered_at.isoformat()}" if approval.answered_at else ""
         return f"already {approval.status.value}{who}{when}"
     if approval.route.expires_at <= turn.now:
@@ -169,6 +198,8 @@ def _why_refused(turn: Turn, approval: Approval | None, given: ApprovalAnswer) -
         return f"{given.approver} proposed this or owns the agent that did; somebody else must answer"
     if given.approver not in approval.route.approvers:
         return f"{given.approver} is not in {approval.route.group}"
+    if given.answer is Answer.APPROVE and given.approver in approval.approvers:
+        return f"{given.approver} has approved already, {approval.progress}; somebody else must be the next"
     if given.answer is Answer.REJECT and not (given.comment or "").strip():
         return "a rejection needs a comment that says why"
     return None

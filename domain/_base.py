@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from zoneinfo import available_timezones
@@ -34,7 +35,7 @@ class Frozen(BaseModel):
 
 def _plausible_utc(value: datetime) -> datetime:
     try:
-        moment = value.astimezone(UTC)
+        moment = value if value.tzinfo is UTC else value.astimezone(UTC)
     except OverflowError:
         msg = "lies outside the calendar"
         raise ValueError(msg) from None
@@ -52,7 +53,7 @@ def _known_zone(value: str) -> str:
 
 
 def _one_line(value: str) -> str:
-    if _CONTROL.search(value):
+    if not value.isprintable() and _CONTROL.search(value):
         msg = "must be one line without control characters"
         raise ValueError(msg)
     return value
@@ -71,6 +72,12 @@ def _duration(value: object) -> timedelta:
 def one_line(text: str, limit: int = 300) -> str:
     """Return text as a `ShortText`: control characters become spaces, the rest is cut at the limit."""
     return _CONTROL.sub(" ", text)[:limit]
+
+
+def in_words(names: Sequence[str]) -> str:
+    """Return names as a sentence lists them: `a`, `a and b`, `a, b and c`; nothing for no names."""
+    *first, last = names or ("",)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 Moment = Annotated[AwareDatetime, AfterValidator(_plausible_utc)]

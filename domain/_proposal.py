@@ -123,6 +123,8 @@ class ApprovalRoute(Frozen):
     """Logins of the persons who may answer."""
     excluded: tuple[ShortText, ...] = ()
     """Logins that may never answer this one: the proposer and the owner of the proposing agent."""
+    quorum: Annotated[int, Field(ge=1)] = 1
+    """How many different persons must approve; one rejection is enough to end it."""
     expires_at: Moment
     on_expiry: Verdict
     """`suppress` or `deny`; nothing is ever allowed by a timeout."""
@@ -173,6 +175,10 @@ class Scheduled(Frozen):
     status: ProposalStatus
     due_at: Moment | None = None
     """When it is ruled again; None while it waits for a person."""
+    answer_by: Moment | None = None
+    """Until when a person may answer; None while it waits for its time."""
+    received_at: Moment | None = None
+    """When it arrived: of two with the same score the earlier one goes first."""
     score: float
     """Its score in its last decision."""
 
@@ -202,6 +208,11 @@ class Decision(Frozen):
     draws: tuple[Draw, ...] = ()
     """Set for `allow`: the places it takes in limits that all accounts share."""
 
+    @property
+    def starved(self) -> bool:
+        """Whether it defers a proposal that has been deferred too often, by a rule that is in force."""
+        return any(hit.reason is ReasonCode.STARVED and not hit.log_only for hit in self.hits)
+
 
 class Candidate(Frozen):
     """A proposal as governance sees it."""
@@ -214,7 +225,14 @@ class Candidate(Frozen):
     deferrals: int = 0
     """How many of them deferred it."""
     approved_by: ShortText | None = None
-    """Login of the person who approved exactly this digest; None without an approval."""
+    """Who approved exactly this digest, as the touch will say it; None without an approval."""
+    approvers: tuple[ShortText, ...] = ()
+    """Logins of all who approved it, in the order of their answers; if unsaid, `approved_by` is the login."""
+
+    @property
+    def agreed(self) -> tuple[str, ...]:
+        """Logins of all who approved exactly this digest, in the order of their answers."""
+        return self.approvers or ((self.approved_by,) if self.approved_by is not None else ())
 
 
 class RulingRequest(Frozen):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from domain import _approving as approving
 from domain import _touching as touching
@@ -107,6 +107,7 @@ def _ruling_request(turn: Turn, proposal_ids: tuple[str, ...]) -> RulingRequest:
                 rulings=item.rulings,
                 deferrals=item.deferrals,
                 approved_by=item.approved_by,
+                approvers=item.approvers,
             )
             for item in (state.open[proposal_id] for proposal_id in proposal_ids)
         ),
@@ -130,6 +131,8 @@ def _scheduled(state: AccountState, judged: frozenset[str]) -> tuple[Scheduled, 
             value=item.proposal.value,
             status=item.status,
             due_at=item.due_at if item.status is ProposalStatus.DEFERRED else None,
+            answer_by=_answer_by(state, item),
+            received_at=item.received_at,
             score=item.decision.score.total,
         )
         for proposal_id, item in sorted(state.open.items())
@@ -138,6 +141,13 @@ def _scheduled(state: AccountState, judged: frozenset[str]) -> tuple[Scheduled, 
         and item.decision is not None
         and item.decision.score is not None
     )
+
+
+def _answer_by(state: AccountState, item: OpenProposal) -> datetime | None:
+    if item.status is not ProposalStatus.PENDING_APPROVAL:
+        return None
+    approval = state.approvals.get(item.approval_id or "")
+    return approval.route.expires_at if approval is not None else None
 
 
 def take_up_policies(turn: Turn, digest: str) -> None:
@@ -206,6 +216,10 @@ def _apply_decision(turn: Turn, item: OpenProposal, decision: Decision) -> None:
     )
     turn.put(item)
     turn.record(DecisionFact(seq=turn.next_seq(), at=turn.now, decision=decision))
+    if decision.starved and item.starved_at is None:
+        item = item.model_copy(update={"starved_at": turn.now})
+        turn.put(item)
+        turn.note(f"{item.proposal.actor}: {item.proposal.action} starves, deferred {item.deferrals} times")
     message = _message(decision)
     match decision.verdict:
         case Verdict.ALLOW:

@@ -82,6 +82,11 @@ class OpenProposal(Frozen):
     """Hand-overs started; part of the touch id."""
     approval_id: ShortText | None = None
     approved_by: ShortText | None = None
+    """Who approved it, as the touch will say it."""
+    approvers: tuple[ShortText, ...] = ()
+    """Logins of all who approved it, in the order of their answers."""
+    starved_at: Moment | None = None
+    """When a decision first said that it has been deferred too often."""
     decision: Decision | None = None
     exit_reason: ReasonCode | None = None
     """Why it ends if the touch in flight turns out not to have been handed over."""

@@ -25,8 +25,18 @@ class ProposalView(Frozen):
     message: ShortText | None = None
     due_at: Moment | None = None
     """When a deferred proposal is ruled again."""
+    received_at: Moment | None = None
+    """When it arrived; None once it has ended."""
+    deferrals: int = 0
+    """How many decisions deferred it, while it is open."""
     approval_id: ShortText | None = None
     decision: Decision | None = None
+
+    @property
+    def starved(self) -> bool:
+        """Whether it waits and has been deferred more often than arbitration.yaml finds right."""
+        waits = self.status is ProposalStatus.DEFERRED
+        return waits and self.decision is not None and self.decision.starved
 
     @property
     def settled(self) -> bool:
@@ -70,6 +80,8 @@ def view_proposal(state: AccountState, proposal_id: str) -> ProposalView | None:
             reason=decision.reason if decision else None,
             message=message,
             due_at=item.due_at,
+            received_at=item.received_at,
+            deferrals=item.deferrals,
             approval_id=item.approval_id,
             decision=decision,
         )
@@ -130,9 +142,10 @@ def card(state: AccountState) -> str:
         lines += ["", "**Waiting for an answer**", ""]
         lines += [
             f"- `{a.approval_id}` asks {_plain(a.route.group)} until {_clock(a.route.expires_at)}, "
-            f"then {a.route.on_expiry.value}: {_plain(a.message)}"
+            f"then {a.route.on_expiry.value}: {_plain(a.message)}{_progress(a)}"
             for a in state.pending_approvals
         ]
+    lines += _starved_lines(state)
     if state.scheduled:
         lines += ["", "**Scheduled, ruled again before it goes out**", ""]
         lines += [
@@ -146,6 +159,24 @@ def card(state: AccountState) -> str:
             f"- {_clock(line.at)} {_plain(line.text)}" for line in reversed(state.timeline[-CARD_LINES:])
         ]
     return "\n".join(lines)
+
+
+def _progress(approval: Approval) -> str:
+    if approval.route.quorum == 1:
+        return ""
+    return f" ({approval.progress}: {_plain(', '.join(approval.approvers) or 'nobody yet')})"
+
+
+def _starved_lines(state: AccountState) -> list[str]:
+    starved = [item for item in state.scheduled if item.decision is not None and item.decision.starved]
+    if not starved:
+        return []
+    lines = [
+        f"- `{item.proposal.proposal_id}` {item.proposal.action} of {item.proposal.actor}: "
+        f"deferred {item.deferrals} times since {_clock(item.received_at)}"
+        for item in starved
+    ]
+    return ["", "**Starving: deferred again and again**", "", *lines]
 
 
 def _reading_lines(state: AccountState) -> list[str]:

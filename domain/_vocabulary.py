@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cache
+
+
+@cache
+def _places(words: type[StrEnum]) -> dict[StrEnum, int]:
+    """Return the position of every word of a list; asked many times in every ruling."""
+    return {word: place for place, word in enumerate(words)}
 
 
 class Role(StrEnum):
@@ -29,7 +36,7 @@ class Stage(StrEnum):
     @property
     def rank(self) -> int:
         """Position on the way from 0 (target) to 5 (customer)."""
-        return tuple(Stage).index(self)
+        return _places(Stage)[self]
 
 
 class Tier(StrEnum):
@@ -90,7 +97,7 @@ class Reversibility(StrEnum):
     @property
     def rank(self) -> int:
         """Position from 0 (none) to 2 (full)."""
-        return tuple(Reversibility).index(self)
+        return _places(Reversibility)[self]
 
 
 class RuleMode(StrEnum):
@@ -142,7 +149,7 @@ class Autonomy(StrEnum):
     @property
     def rank(self) -> int:
         """Position from 0 (off) to 4 (act and report); the minimum over grants is in force."""
-        return tuple(Autonomy).index(self)
+        return _places(Autonomy)[self]
 
 
 class Verdict(StrEnum):
@@ -157,7 +164,7 @@ class Verdict(StrEnum):
     @property
     def rank(self) -> int:
         """Restrictiveness from 0 (allow) to 4 (deny); the highest over all hits wins."""
-        return tuple(Verdict).index(self)
+        return _places(Verdict)[self]
 
 
 class ReasonCode(StrEnum):

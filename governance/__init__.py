@@ -9,27 +9,68 @@ from datetime import datetime
 
 from domain import Assessment, Reading, Signal
 from governance._case import Channel
+from governance._cases import CaseResult, CasesError, PolicyCase, load_cases, read_cases, run_case
+from governance._diff import Change, ChangeKind, diff
+from governance._draws import draws, tracked
 from governance._engine import rule
 from governance._fields import Duration
+from governance._lint import Warn, lint
+from governance._outline import Entry, Sheet, outline
 from governance._policy_set import PolicyError, PolicySet, compile_policy_set, load_policy_set
+from governance._replay import (
+    Comparison,
+    Coverage,
+    PastOutcome,
+    PastRuling,
+    Replay,
+    RuleUse,
+    Shift,
+    rerule,
+)
+from governance._schemas import schemas
 from governance._source import Document, Place, PolicyFileError, Problem, load_document
 from governance.families._interpretation import read_signal, reconcile
 
 __all__ = [
+    "CaseResult",
+    "CasesError",
+    "Change",
+    "ChangeKind",
     "Channel",
+    "Comparison",
+    "Coverage",
     "Document",
     "Duration",
+    "Entry",
+    "PastOutcome",
+    "PastRuling",
     "Place",
+    "PolicyCase",
     "PolicyError",
     "PolicyFileError",
     "PolicySet",
     "Problem",
+    "Replay",
+    "RuleUse",
+    "Sheet",
+    "Shift",
+    "Warn",
     "assess",
     "compile_policy_set",
+    "diff",
+    "draws",
     "interpret",
+    "lint",
+    "load_cases",
     "load_document",
     "load_policy_set",
+    "outline",
+    "read_cases",
+    "rerule",
     "rule",
+    "run_case",
+    "schemas",
+    "tracked",
 ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from domain import RuleMode
@@ -22,7 +22,7 @@ class Roll:
     Attributes:
         persons: Logins of the persons; None while people.yaml cannot be read.
         actors: Ids of all actors; None while people.yaml cannot be read.
-        groups: Names of the groups; None while people.yaml cannot be read.
+        groups: Members of each group by its name; None while people.yaml cannot be read.
         channels: Names of the channels; None while channels.yaml cannot be read.
         problems: Every mistake found so far.
         taken: Rule ids with the place where each was given.
@@ -30,7 +30,7 @@ class Roll:
 
     persons: frozenset[str] | None = None
     actors: frozenset[str] | None = None
-    groups: frozenset[str] | None = None
+    groups: Mapping[str, frozenset[str]] | None = None
     channels: frozenset[str] | None = None
     problems: list[Problem] = field(default_factory=list)
     taken: dict[str, str] = field(default_factory=dict)

@@ -179,7 +179,14 @@ class Case:
 
         A condition that gives no answer denies the proposal in the name of its rule.
         """
-        return self.holds_for(when, origin, self.bound)
+        # Asked for every rule of every candidate: so not by way of `holds_for`.
+        if when is None:
+            return True
+        try:
+            return when.holds(self.bound)
+        except EvaluationError as error:
+            self.hits.append(evaluation_error(origin, error))
+            return False
 
     def holds_for(self, when: Condition | None, origin: Origin, bound: Bound) -> bool:
         """Tell whether a rule applies for other values than those of the proposal alone."""

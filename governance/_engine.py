@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from domain import (
     Decision,
+    Draw,
     ReasonCode,
-    RuleHit,
     Ruling,
     RulingRequest,
     TouchStatus,
@@ -21,8 +21,9 @@ from domain import (
 from governance._contest import arbitrate
 from governance._facts import account_facts, assessment_facts, days_since
 from governance._hearing import Hearing, World, hear, telling_order
+from governance._limits import Timeline
 from governance._policy_set import PolicySet
-from governance.families._approvals import find_route
+from governance.families._arbitration import starving
 from governance.families._interpretation import reconcile
 
 RIVALS_NAMED = 20
@@ -47,7 +48,7 @@ def rule(policies: PolicySet, request: RulingRequest) -> Ruling:
     world = World(
         policies=policies,
         request=request,
-        touches=tuple(touch for touch in request.touches if touch.status is not TouchStatus.RELEASED),
+        touches=Timeline(touch for touch in request.touches if touch.status is not TouchStatus.RELEASED),
         account=account_facts(request.account, request.circumstances)
         if request.account is not None
         else None,
@@ -70,15 +71,10 @@ def rule(policies: PolicySet, request: RulingRequest) -> Ruling:
 
 def _decide(world: World, hearing: Hearing, ids: Sequence[str]) -> Decision:
     candidate, case, policies = hearing.candidate, hearing.case, world.policies
-    route = None
-    if hearing.effect is Verdict.REQUIRE_APPROVAL and case is not None:
-        found = find_route(policies.approvals, policies.people, case)
-        if isinstance(found, RuleHit):
-            hearing.hits.append(found)
-        else:
-            route = found
-    hits = tuple(sorted(hearing.hits, key=telling_order))
     verdict = hearing.effect
+    if verdict is Verdict.DEFER and (note := starving(policies.arbitration, candidate)) is not None:
+        hearing.hits.append(note)
+    hits = tuple(sorted(hearing.hits, key=telling_order))
     proposal_id = candidate.proposal.proposal_id
     return Decision(
         decision_id=f"{proposal_id}:{candidate.rulings + 1}",
@@ -92,6 +88,13 @@ def _decide(world: World, hearing: Hearing, ids: Sequence[str]) -> Decision:
         rivals=tuple(each for each in ids if each != proposal_id)[:RIVALS_NAMED],
         policy_digest=policies.digest,
         decided_at=world.request.now,
-        route=route,
+        route=hearing.route if verdict is Verdict.REQUIRE_APPROVAL else None,
         handover=case.channel.handover if verdict is Verdict.ALLOW and case is not None else None,
+        draws=_places(hearing) if verdict is Verdict.ALLOW else (),
     )
+
+
+def _places(hearing: Hearing) -> tuple[Draw, ...]:
+    """Return what the touch takes in limits that all accounts share, in the order of their names."""
+    limits = sorted(hearing.shared, key=lambda limit: limit.draw_id)
+    return tuple(limit.draw(hearing.candidate.proposal) for limit in limits)

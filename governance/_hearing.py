@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from domain import (
+    ApprovalRoute,
     Candidate,
     Contact,
     ReasonCode,
@@ -23,19 +24,24 @@ from governance._facts import (
     RULES,
     AccountFacts,
     AssessmentFacts,
+    ContactFacts,
     DaysSince,
     contact_facts,
     proposal_facts,
 )
-from governance._limits import Limit, NotBefore, settle
+from governance._limits import Limit, NotBefore, once, settle
 from governance._policy_set import PolicySet
-from governance.cel._conditions import EvaluationError
-from governance.families._approvals import apply_requirements, settle_approval
+from governance._shared import SharedLimit
+from governance.cel._conditions import EvaluationError, Recall
+from governance.families._approvals import apply_requirements, find_route, settle_approval
 from governance.families._arbitration import score, slot_limits
-from governance.families._authority import apply_authority
 from governance.families._channels import apply_channel
+from governance.families._conflicts import Conflict, apart_limits, applicable_conflicts, apply_misfits
 from governance.families._consent import apply_consent
-from governance.families._frequency import Cap, applicable_caps, cap_limits
+from governance.families._eligibility import apply_eligibility
+from governance.families._frequency import AnyCap, applicable_caps, cap_limits, shared_limits
+from governance.families._grants import apply_authority
+from governance.families._suppression import apply_suppression, suppression_limits
 from governance.families._timing import gap_limits, quiet_limits
 
 IN_FLIGHT_PAUSE = timedelta(seconds=30)
@@ -76,6 +82,16 @@ class World:
     assessment: AssessmentFacts | None
     days_since: DaysSince
     suppressed: frozenset[str]
+    recall: Recall = field(default_factory=Recall)
+    people: dict[str, ContactFacts] = field(default_factory=dict)
+
+    def facts_of(self, contact_id: str | None) -> ContactFacts | None:
+        """Return what conditions see of a contact: the same facts for all candidates."""
+        if contact_id is None or self.request.account is None:
+            return None
+        if contact_id not in self.people and contact_id in self.request.contacts:
+            self.people[contact_id] = contact_facts(self.request.contacts[contact_id], self.request.account)
+        return self.people.get(contact_id)
 
     def intent_of(self, action: str, said: str | None) -> str | None:
         """Return what an action is after: what the proposal said, else what arbitration.yaml says."""
@@ -88,7 +104,11 @@ class Hearing:
 
     candidate: Candidate
     case: Case | None = None
-    caps: tuple[Cap, ...] = ()
+    caps: tuple[AnyCap, ...] = ()
+    shared: tuple[SharedLimit, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
+    quiet: tuple[Limit, ...] | None = None
+    route: ApprovalRoute | None = None
     score: Score | None = None
     rank: int | None = None
     until: datetime | None = None
@@ -97,11 +117,11 @@ class Hearing:
     @property
     def effect(self) -> Verdict:
         """The most restrictive effect so far of the rules that bind."""
-        return max(
-            (hit.effect for hit in self.hits if not hit.log_only),
-            key=_RANKS.__getitem__,
-            default=Verdict.ALLOW,
-        )
+        effect = Verdict.ALLOW
+        for hit in self.hits:
+            if not hit.log_only and _RANKS[hit.effect] > _RANKS[effect]:
+                effect = hit.effect
+        return effect
 
 
 def hear(world: World, candidate: Candidate) -> Hearing:
@@ -115,12 +135,25 @@ def hear(world: World, candidate: Candidate) -> Hearing:
     _apply_engine(world, case)
     apply_channel(case)
     apply_consent(policies.consent, case)
-    apply_authority(policies.authority, case)
+    apply_suppression(policies.suppression, case, policies.frequency.operational)
+    apply_eligibility(policies.eligibility, case)
+    budgets = apply_authority(policies.authority, case)
     apply_requirements(policies.approvals, case)
+    asked = hearing.effect is Verdict.REQUIRE_APPROVAL
     settle_approval(policies.approvals, policies.people, case)
-    hearing.caps = applicable_caps(policies.frequency.caps, case)
+    hearing.caps = applicable_caps(policies.frequency, case)
+    # What a person has approved goes out beyond the budget of whoever proposed it.
+    hearing.shared = shared_limits(hearing.caps) + (() if asked else budgets)
+    apply_misfits(policies.arbitration.conflicts, case)
+    hearing.conflicts = applicable_conflicts(policies.arbitration.conflicts, case)
     hearing.score = score(policies.arbitration, case)
-    _apply_clocks(hearing, clocks_of(world, case, hearing.caps, world.touches))
+    _apply_clocks(hearing, clocks_of(world, hearing, case, world.touches))
+    if hearing.effect is Verdict.REQUIRE_APPROVAL:
+        found = find_route(policies.approvals, policies.people, case)
+        if isinstance(found, RuleHit):
+            hearing.hits.append(found)
+        else:
+            hearing.route = found
     return hearing
 
 
@@ -147,13 +180,14 @@ def _open_case(world: World, hearing: Hearing) -> Case | None:
         bound = RULES.bind(
             {
                 "account": world.account,
-                "contact": contact_facts(contact, account) if contact is not None else None,
+                "contact": world.facts_of(proposal.contact_id),
                 "proposal": proposal_facts(proposal, channel, intent=intent, operational=operational),
                 "actor": actor.facts,
                 "assessment": world.assessment,
                 "days_since": world.days_since,
                 "now": request.now,
-            }
+            },
+            world.recall,
         )
     except EvaluationError as error:
         hearing.hits.append(evaluation_error(UNREADABLE_FACTS, error))
@@ -185,15 +219,20 @@ def _apply_engine(world: World, case: Case) -> None:
         case.hits.append(_EXPIRED.hit(Verdict.SUPPRESS, ReasonCode.EXPIRED))
 
 
-def clocks_of(world: World, case: Case, caps: Sequence[Cap], touches: Sequence[TouchRecord]) -> Clocks:
+def clocks_of(world: World, hearing: Hearing, case: Case, touches: Sequence[TouchRecord]) -> Clocks:
+    """Return the limits in time of a proposal, with the given touches in the account's memory."""
     policies, candidate = world.policies, case.candidate
     firm: list[Limit] = []
     if candidate.proposal.earliest is not None:
         firm.append(NotBefore(_NOT_YET, ReasonCode.NOT_YET, candidate.proposal.earliest))
-    firm.extend(cap_limits(caps, candidate.proposal.contact_id, touches))
-    firm.extend(gap_limits(policies.timing, touches))
-    firm.extend(slot_limits(policies.arbitration, touches))
-    firm.extend(quiet_limits(policies.timing, case))
+    firm.extend(cap_limits(hearing.caps, case, touches))
+    firm.extend(gap_limits(policies.timing, case, touches))
+    firm.extend(slot_limits(policies.arbitration, case, touches))
+    firm.extend(apart_limits(hearing.conflicts, case.intent, touches, world.intent_of))
+    if hearing.quiet is None:
+        hearing.quiet = tuple(quiet_limits(policies.timing, case))
+    firm.extend(hearing.quiet)
+    firm.extend(suppression_limits(policies.suppression, case, touches, policies.frequency.operational))
     return Clocks(tuple(firm), tuple(_lifting_limits(world, case, touches)))
 
 
@@ -202,7 +241,7 @@ def _lifting_limits(world: World, case: Case, touches: Sequence[TouchRecord]) ->
         origin = Origin(_HOLD.rule_id, _HOLD.family, f"{hold.placed_by} has put the account on hold.")
         ends = hold.expires_at or case.candidate.expires_at
         yield NotBefore(origin, ReasonCode.ACCOUNT_HOLD, ends, lifts=True)
-    if any(touch.status is TouchStatus.IN_FLIGHT for touch in touches):
+    if once(touches, _IN_FLIGHT.rule_id, lambda: any(t.status is TouchStatus.IN_FLIGHT for t in touches)):
         yield NotBefore(_IN_FLIGHT, ReasonCode.TOUCH_IN_FLIGHT, case.now + IN_FLIGHT_PAUSE, lifts=True)
 
 
@@ -228,7 +267,7 @@ def _apply_clocks(hearing: Hearing, clocks: Clocks) -> None:
         too_late(hearing)
         return
     # Holds and touches in flight may end early, so they alone never drop a proposal.
-    hearing.until = settle((*clocks.firm, *clocks.lifting), case.now, expires_at)
+    hearing.until = settle((*clocks.firm, *clocks.lifting), case.now, expires_at) if clocks.lifting else firm
 
 
 def too_late(hearing: Hearing) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol, Self, TypeVar
 
 from domain import ReasonCode, RuleHit, TouchRecord, Verdict
 from governance._case import FAR, Origin
+
+T = TypeVar("T")
 
 
 class Limit(Protocol):
@@ -62,6 +64,49 @@ class NotBefore:
         return self.origin.hit(Verdict.DEFER, self.reason, until=until)
 
 
+def waiting(origin: Origin, reason: ReasonCode, moment: datetime | None, now: datetime) -> NotBefore | None:
+    """Return the limit that ends at a moment; None if there is none, or if it has come already."""
+    return None if moment is None or moment <= now else NotBefore(origin, reason, moment)
+
+
+class Timeline(tuple[TouchRecord, ...]):  # noqa: SLOT001 -- a tuple that remembers cannot have slots
+    """Touches that many candidates are judged by; what one of them had worked out, the others need not.
+
+    Attributes:
+        known: What is known of the touches, by who asked: the id of a rule, and what else it went by.
+    """
+
+    known: dict[Hashable, Any]
+
+    def __new__(cls, touches: Iterable[TouchRecord]) -> Self:
+        """Take touches in the order in which they are given."""
+        timeline = super().__new__(cls, touches)
+        timeline.known = {}
+        return timeline
+
+
+def once(touches: Sequence[TouchRecord], key: Hashable, work: Callable[[], T]) -> T:
+    """Return what some work over touches results in; the same touches are gone through once for each key."""
+    if not isinstance(touches, Timeline):
+        return work()
+    if key not in touches.known:
+        touches.known[key] = work()
+    found: T = touches.known[key]
+    return found
+
+
+def touches_of(touches: Sequence[TouchRecord], contact_id: str | None) -> Sequence[TouchRecord]:
+    """Return the touches of one person, in the given order; with None those that addressed nobody."""
+    return once(touches, "by contact", lambda: _by_contact(touches)).get(contact_id, ())
+
+
+def _by_contact(touches: Sequence[TouchRecord]) -> dict[str | None, list[TouchRecord]]:
+    found: dict[str | None, list[TouchRecord]] = {}
+    for touch in touches:
+        found.setdefault(touch.contact_id, []).append(touch)
+    return found
+
+
 def settle(limits: Sequence[Limit], now: datetime, horizon: datetime) -> datetime:
     """Return the earliest moment at which no limit holds any more; the horizon if there is none before it.
 
@@ -81,7 +126,8 @@ def room_at(touches: Iterable[TouchRecord], limit: int, window: timedelta) -> da
 
     A touch leaves the window exactly one window after it was made.
     """
-    moments = sorted((touch.at for touch in touches), reverse=True)
+    moments = [touch.at for touch in touches]
     if len(moments) < limit:
         return None
+    moments.sort(reverse=True)
     return min(moments[limit - 1] + window, FAR)

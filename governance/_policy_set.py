@@ -1,4 +1,4 @@
-"""Policy sets: nine files of one directory, checked together and named by their content."""
+"""Policy sets: eleven files of one directory, checked together and named by their content."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ from governance._fields import PolicyModel
 from governance._source import Document, Place, PolicyFileError, Problem, load_document
 from governance.families._approvals import Approvals, ApprovalsFile, build_approvals
 from governance.families._arbitration import Arbitration, ArbitrationFile, build_arbitration
-from governance.families._authority import AuthorityFile, Grant, build_authority
+from governance.families._authority import AuthorityFile, build_authority
 from governance.families._channels import ChannelsFile, build_channels
-from governance.families._consent import ConsentFile, ConsentRule, build_consent
+from governance.families._consent import ConsentFile, Permissions, build_consent
+from governance.families._eligibility import Eligibility, EligibilityFile, build_eligibility
 from governance.families._frequency import Frequency, FrequencyFile, build_frequency
+from governance.families._grants import Grant
 from governance.families._interpretation import Interpretation, InterpretationFile, build_interpretation
 from governance.families._people import People, PeopleFile, build_people
+from governance.families._suppression import Suppression, SuppressionFile, build_suppression
 from governance.families._timing import Timing, TimingFile, build_timing
 
 _FAMILIES = (
@@ -30,6 +33,8 @@ _FAMILIES = (
     "people",
     "channels",
     "consent",
+    "suppression",
+    "eligibility",
     "frequency",
     "timing",
     "authority",
@@ -38,6 +43,8 @@ _FAMILIES = (
     "interpretation",
 )
 _WANTED = frozenset(f"{family}.yaml" for family in _FAMILIES)
+_ON_LOSERS = frozenset({"losers", "look_ahead"})
+"""Keys of arbitration.yaml whose conditions may ask for the winner."""
 _IGNORED = frozenset({"README.md", "tests"})
 _UNKNOWN_FILE = "a policy set has no such file; remove or rename it"
 
@@ -80,13 +87,16 @@ class PolicySet:
         channels: The channels by name; each has a `handover`.
         decision_window: How long the first proposal waits for rivals.
         people: Who proposes and who approves.
-        consent: Whom we may not contact.
+        consent: Whom we may not contact, and where permission comes first.
+        suppression: Whom we leave alone for a while.
+        eligibility: Whom it makes sense to engage.
         frequency: How often.
         timing: When.
         authority: Who may do what alone.
         arbitration: Who goes first.
         approvals: When a person decides.
         interpretation: What signals mean.
+        shares: Whether the set has limits that all accounts share.
     """
 
     name: str
@@ -94,13 +104,16 @@ class PolicySet:
     files: Mapping[str, str]
     channels: Mapping[str, Channel]
     people: People
-    consent: tuple[ConsentRule, ...]
+    consent: Permissions
+    suppression: Suppression
+    eligibility: Eligibility
     frequency: Frequency
     timing: Timing
     authority: tuple[Grant, ...]
     arbitration: Arbitration
     approvals: Approvals
     interpretation: Interpretation
+    shares: bool
 
     @property
     def decision_window(self) -> timedelta:
@@ -140,7 +153,7 @@ class _Loader:
             self.roll.problems.extend(error.problems)
             # The file gives no rules, but its conditions can be checked all the same.
             for loc, text in _conditions(document.data, ()):
-                builder.condition(loc, text, LOSERS if loc[0] == "losers" else RULES)
+                builder.condition(loc, text, LOSERS if loc[0] in _ON_LOSERS else RULES)
             return None
         return build(content, builder)
 
@@ -203,10 +216,21 @@ def _compile(loader: _Loader, name: str) -> PolicySet:
     people = loader.family("people", PeopleFile, build_people)
     channels = loader.family("channels", ChannelsFile, build_channels)
     consent = loader.family("consent", ConsentFile, build_consent)
+    suppression = loader.family("suppression", SuppressionFile, build_suppression)
+    eligibility = loader.family("eligibility", EligibilityFile, build_eligibility)
     frequency = loader.family("frequency", FrequencyFile, build_frequency)
-    timing = loader.family("timing", TimingFile, build_timing)
-    authority = loader.family("authority", AuthorityFile, build_authority)
-    arbitration = loader.family("arbitration", ArbitrationFile, build_arbitration)
+    operational = frequency.operational if frequency is not None else frozenset[str]()
+    timing = loader.family(
+        "timing", TimingFile, lambda file, builder: build_timing(file, builder, channels, operational)
+    )
+    authority = loader.family(
+        "authority", AuthorityFile, lambda file, builder: build_authority(file, builder, people)
+    )
+    arbitration = loader.family(
+        "arbitration",
+        ArbitrationFile,
+        lambda file, builder: build_arbitration(file, builder, operational),
+    )
     approvals = loader.family("approvals", ApprovalsFile, build_approvals)
     interpretation = loader.family("interpretation", InterpretationFile, build_interpretation)
     if (
@@ -214,6 +238,8 @@ def _compile(loader: _Loader, name: str) -> PolicySet:
         or people is None
         or channels is None
         or consent is None
+        or suppression is None
+        or eligibility is None
         or frequency is None
         or timing is None
         or authority is None
@@ -231,12 +257,15 @@ def _compile(loader: _Loader, name: str) -> PolicySet:
         channels=MappingProxyType(channels),
         people=people,
         consent=consent,
+        suppression=suppression,
+        eligibility=eligibility,
         frequency=frequency,
         timing=timing,
         authority=authority,
         arbitration=arbitration,
         approvals=approvals,
         interpretation=interpretation,
+        shares=bool(frequency.shared) or any(grant.budgets for grant in authority),
     )
 
 

@@ -14,11 +14,15 @@ from zoneinfo import ZoneInfo
 
 from governance._case import FAR
 from governance._fields import MINUTES_A_DAY
+from governance._holidays import Calendar
 from governance._zones import Zones
 
 _DAY = timedelta(days=1)
 _SEARCH_DAYS = 9
 """A week has every constellation of weekdays; a day before and after for zones and overnight hours."""
+CALENDAR_SEARCH_DAYS = 40
+"""Holidays make longer stretches: Japan's of 2019 had ten days, and those of several countries may meet.
+What is quiet longer than that counts as quiet for ever, and stops the proposal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +33,23 @@ class QuietHours:
         start: Minutes after midnight.
         end: Minutes after midnight; before `start` it means the next day. 1440 is the end of the day.
         weekdays: Days on which they begin, Monday is 0.
+
+    A calendar that is given to a question adds its days to those on which they begin.
     """
 
     start: int
     end: int
     weekdays: frozenset[int]
 
-    def quiet(self, moment: datetime, zones: Zones) -> bool:
+    def quiet(self, moment: datetime, zones: Zones, calendar: Calendar | None = None) -> bool:
         """Tell whether it is quiet in any of the zones."""
-        return any(self._quiet_on_wall(moment.astimezone(zone)) for zone in zones)
+        return any(self._quiet_on_wall(moment.astimezone(zone), calendar) for zone in zones)
 
-    def earliest(self, moment: datetime, zones: Zones) -> datetime:
+    def earliest(self, moment: datetime, zones: Zones, calendar: Calendar | None = None) -> datetime:
         """Return the first moment, not before the given one, that is quiet in no zone; FAR if none."""
-        if not self.quiet(moment, zones):
+        if not self.quiet(moment, zones, calendar):
             return moment
-        for day in range(_SEARCH_DAYS):
+        for day in range(_SEARCH_DAYS if calendar is None else CALENDAR_SEARCH_DAYS):
             begin = moment + day * _DAY
             changes = sorted(
                 {
@@ -54,19 +60,20 @@ class QuietHours:
                 }
             )
             for change in changes:
-                if not self.quiet(change, zones):
+                if not self.quiet(change, zones, calendar):
                     return change
         return FAR
 
-    def _quiet_on_wall(self, wall: datetime) -> bool:
+    def _quiet_on_wall(self, wall: datetime, calendar: Calendar | None) -> bool:
         minute = wall.hour * 60 + wall.minute
-        weekday = wall.weekday()
         if self.start < self.end:
-            return weekday in self.weekdays and self.start <= minute < self.end
-        yesterday = (weekday - 1) % 7
-        return (minute >= self.start and weekday in self.weekdays) or (
-            minute < self.end and yesterday in self.weekdays
+            return self.start <= minute < self.end and self._begins(wall, calendar)
+        return (minute >= self.start and self._begins(wall, calendar)) or (
+            minute < self.end and self._begins(wall - _DAY, calendar)
         )
+
+    def _begins(self, wall: datetime, calendar: Calendar | None) -> bool:
+        return wall.weekday() in self.weekdays or (calendar is not None and wall.date() in calendar)
 
     def _changes(self, begin: datetime, end: datetime, zone: ZoneInfo) -> Iterator[datetime]:
         first, last = begin.astimezone(zone).date(), end.astimezone(zone).date()

@@ -1,9 +1,10 @@
-"""In which time zones a person may be."""
+"""In which time zones and countries a person may be."""
 
 from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from domain import Account, Contact
@@ -110,3 +111,31 @@ def possible_zones(contact: Contact | None, account: Account, otherwise: Zones) 
         return _loaded((account.time_zone,))
     country = own or account.country
     return _loaded(zones_of(country) if country else ()) or otherwise
+
+
+class Whereabouts(NamedTuple):
+    """Where a person may be.
+
+    Attributes:
+        countries: Every country that must be respected, in the order of their codes.
+        certain: Whether it is the one country they are in.
+    """
+
+    countries: tuple[str, ...]
+    certain: bool
+
+
+def possible_countries(contact: Contact | None, account: Account, otherwise: tuple[str, ...]) -> Whereabouts:
+    """Return every country whose days and hours must be respected.
+
+    The contact's own country; else the account's, unless the contact's time zone is not one of that
+    country's: then it and the strict set. Without any country, or with a code that is none, the strict set.
+    """
+    own = contact.country if contact is not None else None
+    country = own or account.country
+    if country is None or not zones_of(country):
+        return Whereabouts(otherwise, certain=False)
+    own_zone = contact.time_zone if contact is not None else None
+    if own is not None or own_zone is None or own_zone in _database().get(country, ()):
+        return Whereabouts((country,), certain=True)
+    return Whereabouts(tuple(sorted({country, *otherwise})), certain=False)

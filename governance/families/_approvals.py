@@ -1,4 +1,4 @@
-"""approvals.yaml: when a person must decide, who that is, and until when."""
+"""approvals.yaml: when a person must decide, who that is, how many of them, and until when."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
+from pydantic import Field
+
 from domain import ApprovalRoute, Identifier, ReasonCode, RuleHit, Verdict
 from governance._builder import Builder, Loc
-from governance._case import Case, Origin
-from governance._fields import ConditionText, Duration, PolicyModel, RuleId, Sentence
+from governance._case import Case, Origin, one_line
+from governance._fields import ConditionText, Duration, PolicyModel, RuleEntry, RuleId, Sentence
 from governance.cel._conditions import Condition
 from governance.families._people import People
 
 _NOBODY = Origin("engine.no_approver", "approvals", "A person must approve this, and nobody is left who may.")
 
 
-class RequireEntry(PolicyModel):
+class RequireEntry(RuleEntry):
     """One rule that asks for a person."""
 
-    id: RuleId
     when: ConditionText
     message: Sentence
 
@@ -29,6 +30,8 @@ class DefaultRouteEntry(PolicyModel):
 
     id: RuleId
     group: Identifier
+    quorum: int = Field(default=1, ge=1)
+    """How many different persons of the group must approve; one rejection is enough to end it."""
     answer_within: Duration
     on_expiry: Literal["suppress", "deny"]
 
@@ -49,11 +52,12 @@ class ApprovalsFile(PolicyModel):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Whom to ask, how long to wait, and what silence means."""
+    """Whom to ask, how many of them, how long to wait, and what silence means."""
 
     origin: Origin
     when: Condition | None
     group: str
+    quorum: int
     answer_within: timedelta
     on_expiry: Verdict
 
@@ -70,7 +74,7 @@ def build_approvals(file: ApprovalsFile, builder: Builder) -> Approvals:
     """Compile the file."""
     require = tuple(
         (
-            builder.origin(("require", index), entry.id, entry.message),
+            builder.origin(("require", index), entry.id, entry.message, entry.mode),
             builder.condition(("require", index, "when"), entry.when),
         )
         for index, entry in enumerate(file.require)
@@ -83,9 +87,23 @@ def build_approvals(file: ApprovalsFile, builder: Builder) -> Approvals:
 
 
 def _route(loc: Loc, entry: DefaultRouteEntry, builder: Builder, when: Condition | None) -> Route:
-    builder.known((*loc, "group"), entry.group, builder.roll.groups, "group")
-    origin = builder.origin(loc, entry.id, f"Ask {entry.group}.")
-    return Route(origin, when, entry.group, entry.answer_within, Verdict(entry.on_expiry))
+    groups = builder.roll.groups
+    builder.known((*loc, "group"), entry.group, groups, "group")
+    members = groups.get(entry.group) if groups is not None else None
+    if members is not None and entry.quorum > len(members):
+        builder.reject(
+            (*loc, "quorum"),
+            f"{entry.quorum} must approve, but the group {entry.group!r} has {_persons(len(members))}; "
+            "lower the quorum or add members in people.yaml",
+            code="quorum",
+        )
+    wanted = "" if entry.quorum == 1 else f"{entry.quorum} of "
+    origin = builder.origin(loc, entry.id, f"Ask {wanted}{entry.group}.")
+    return Route(origin, when, entry.group, entry.quorum, entry.answer_within, Verdict(entry.on_expiry))
+
+
+def _persons(count: int) -> str:
+    return "only 1 member" if count == 1 else f"only {count} members"
 
 
 def apply_requirements(approvals: Approvals, case: Case) -> None:
@@ -98,22 +116,25 @@ def apply_requirements(approvals: Approvals, case: Case) -> None:
 
 
 def settle_approval(approvals: Approvals, people: People, case: Case) -> None:
-    """Mark what a person has already approved; whether it was this very action is the account's care.
+    """Mark what persons have already approved; whether it was this very action is the account's care.
 
-    The approval counts only while its giver is one of those who would be asked now: in the group of the
-    route that matches today, and neither the proposer nor the owner of the agent that proposed.
+    An approval counts only while its giver is one of those who would be asked now: in the group of the
+    route that matches today, and neither the proposer nor the owner of the agent that proposed. As many
+    of them as that route asks for today must have approved.
     """
-    approver = case.candidate.approved_by
-    if approver is None or all(
-        hit.log_only or hit.effect is not Verdict.REQUIRE_APPROVAL for hit in case.hits
-    ):
+    agreed = case.candidate.agreed
+    if not agreed or all(hit.log_only or hit.effect is not Verdict.REQUIRE_APPROVAL for hit in case.hits):
         return
     route = find_route(approvals, people, case)
-    if isinstance(route, RuleHit) or approver not in route.approvers:
+    if isinstance(route, RuleHit):
         return
+    counted = tuple(dict.fromkeys(login for login in agreed if login in route.approvers))
+    if len(counted) < route.quorum:
+        return
+    names = " and ".join(counted)
     case.hits[:] = [
         hit.model_copy(
-            update={"effect": Verdict.ALLOW, "message": f"Approved by {approver}: {hit.message}"[:300]}
+            update={"effect": Verdict.ALLOW, "message": one_line(f"Approved by {names}: {hit.message}")}
         )
         if hit.effect is Verdict.REQUIRE_APPROVAL and not hit.log_only
         else hit
@@ -122,7 +143,7 @@ def settle_approval(approvals: Approvals, people: People, case: Case) -> None:
 
 
 def find_route(approvals: Approvals, people: People, case: Case) -> ApprovalRoute | RuleHit:
-    """Return whom to ask, or the denial if nobody may answer."""
+    """Return whom to ask, or the denial if fewer are left than must approve."""
     for route in approvals.routes:
         before = len(case.hits)
         if not case.holds(route.when, route.origin):
@@ -132,14 +153,24 @@ def find_route(approvals: Approvals, people: People, case: Case) -> ApprovalRout
         members = people.groups[route.group]
         barred = case.actor.barred
         eligible = tuple(login for login in members if login not in barred)
-        if not eligible:
-            message = f"A person in {route.group} must approve this, and nobody there is left who may."
-            return _NOBODY.hit(Verdict.DENY, ReasonCode.APPROVAL_NEEDED, message=message)
+        if len(eligible) < route.quorum:
+            return _NOBODY.hit(
+                Verdict.DENY, ReasonCode.APPROVAL_NEEDED, message=_too_few(route, len(eligible))
+            )
         return ApprovalRoute(
             group=route.group,
             approvers=eligible,
             excluded=tuple(sorted(barred)),
+            quorum=route.quorum,
             expires_at=min(case.now + route.answer_within, case.candidate.expires_at),
             on_expiry=route.on_expiry,
         )
     return _NOBODY.hit(Verdict.DENY, ReasonCode.APPROVAL_NEEDED)
+
+
+def _too_few(route: Route, left: int) -> str:
+    if route.quorum == 1:
+        return f"A person in {route.group} must approve this, and nobody there is left who may."
+    few = {0: "nobody there is left who may", 1: "only 1 is left there who may"}
+    rest = few.get(left, f"only {left} are left there who may")
+    return f"{route.quorum} persons in {route.group} must approve this, and {rest}."

@@ -1,21 +1,23 @@
-"""arbitration.yaml: who goes first, how long the account rests, and what becomes of those that lost."""
+"""arbitration.yaml: who goes first, what does not go together, and what becomes of those that lost."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from domain import Factor, Identifier, ReasonCode, Score, TouchRecord, Verdict
+from domain import Candidate, Factor, Identifier, ReasonCode, RuleHit, Score, TouchRecord, Verdict
 from governance._builder import Builder
 from governance._case import Case, Origin
 from governance._facts import LOSERS
-from governance._fields import ConditionText, NotEmpty, PolicyModel, RuleId, Sentence, Window
-from governance._limits import Limit, NotBefore, room_at
+from governance._fields import ConditionText, PolicyModel, RuleEntry, RuleId, Sentence, Window
+from governance._limits import Limit, once, room_at, waiting
 from governance.cel._conditions import Bound, Condition
+from governance.families._conflicts import ConflictEntry, Conflicts, build_conflicts
+from governance.families._frequency import Exemption, Operational
 
 _BY_DEFAULT = Origin("engine.lower_priority", "arbitration", "A better proposal goes first.")
 _LARGEST_SCORE = 1e300
@@ -40,33 +42,55 @@ class LeverEntry(PolicyModel):
     percent: Percent
 
 
-class SlotsEntry(PolicyModel):
+class SlotsEntry(RuleEntry):
     """How many touches the account takes in a window."""
 
-    id: RuleId
     touches: int = Field(ge=1, le=1_000)
     per: Window
+    operational: Operational = Operational.EXEMPT
+    """How service messages are treated, which frequency.yaml lists."""
     message: Sentence
 
 
-class LoserEntry(PolicyModel):
+class LoserEntry(RuleEntry):
     """What becomes of a proposal that lost."""
 
-    id: RuleId
     when: ConditionText | None = None
     then: Literal["defer", "suppress"]
+    message: Sentence
+
+
+class LookAheadEntry(RuleEntry):
+    """How far ahead a better proposal that is scheduled keeps the worse ones waiting."""
+
+    within: Window
+    """Only a better one that is due within that long counts."""
+    when: ConditionText | None = None
+    """What must hold as well; `winner` is the better one."""
+    message: Sentence
+
+
+class StarvationEntry(RuleEntry):
+    """From which deferral on a proposal counts as starving."""
+
+    after: int = Field(ge=2, le=1_000)
+    """How many decisions must have deferred it, this one included."""
     message: Sentence
 
 
 class ArbitrationFile(PolicyModel):
     """The file as people write it."""
 
-    intents: dict[Identifier, Annotated[tuple[Identifier, ...], NotEmpty]] = {}
+    intents: dict[Identifier, tuple[Identifier, ...]] = {}
     """What actions are after, unless the proposal says so itself: the actions of each intent."""
+    conflicts: tuple[ConflictEntry, ...] = ()
+    """Intents that do not go together, and intents that do not fit the moment."""
     context: tuple[ContextEntry, ...]
     levers: tuple[LeverEntry, ...]
     slots: SlotsEntry
     losers: tuple[LoserEntry, ...]
+    look_ahead: LookAheadEntry | None = None
+    starvation: StarvationEntry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +98,8 @@ class Multiplier:
     """A factor of the score that counts under a condition."""
 
     origin: Origin
-    name: str
     when: Condition | None
-    factor: float
+    told: Factor
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,54 +112,98 @@ class LoserRule:
 
 
 @dataclass(frozen=True, slots=True)
+class LookAhead:
+    """How far ahead, and under which condition, a better scheduled proposal keeps the worse ones waiting."""
+
+    origin: Origin
+    when: Condition | None
+    within: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Starvation:
+    """From which deferral on a proposal counts as starving."""
+
+    origin: Origin
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
 class Arbitration:
     """The compiled file; multipliers in the order of their names, so that a product is always the same."""
 
-    intents: dict[str, str]
+    intents: Mapping[str, str]
+    conflicts: Conflicts
     multipliers: tuple[Multiplier, ...]
     slots: Origin
     slot_count: int
     slot_window: timedelta
+    slot_exemption: Exemption
     losers: tuple[LoserRule, ...]
+    look_ahead: LookAhead | None
+    starvation: Starvation | None
 
 
-def build_arbitration(file: ArbitrationFile, builder: Builder) -> Arbitration:
-    """Compile the file."""
+def build_arbitration(
+    file: ArbitrationFile, builder: Builder, operational: frozenset[str] = frozenset()
+) -> Arbitration:
+    """Compile the file.
+
+    Args:
+        file: As written.
+        builder: Notes mistakes.
+        operational: Actions that are service messages.
+    """
     context = [
         Multiplier(
             builder.origin(("context", index), entry.id, f"Counts times {entry.weight:g}."),
-            "context",
             builder.condition(("context", index, "when"), entry.when),
-            entry.weight,
+            Factor(name="context", rule_id=entry.id, factor=entry.weight),
         )
         for index, entry in enumerate(file.context)
     ]
     levers = [
         Multiplier(
             builder.origin(("levers", index), entry.id, f"Pushed by {entry.percent:g} per cent."),
-            "lever",
             builder.condition(("levers", index, "when"), entry.when),
-            (100.0 + entry.percent) / 100.0,
+            Factor(name="lever", rule_id=entry.id, factor=(100.0 + entry.percent) / 100.0),
         )
         for index, entry in enumerate(file.levers)
     ]
     losers = tuple(
         LoserRule(
-            builder.origin(("losers", index), entry.id, entry.message),
+            builder.origin(("losers", index), entry.id, entry.message, entry.mode),
             builder.condition(("losers", index, "when"), entry.when, LOSERS),
             Verdict(entry.then),
         )
         for index, entry in enumerate(file.losers)
     )
-    by_name = lambda multiplier: (multiplier.name, multiplier.origin.rule_id)  # noqa: E731
+    by_name = lambda multiplier: (multiplier.told.name, multiplier.origin.rule_id)  # noqa: E731
     return Arbitration(
         _intents(file, builder),
+        build_conflicts(file.conflicts, file.intents, builder),
         tuple(sorted([*context, *levers], key=by_name)),
-        builder.origin(("slots",), file.slots.id, file.slots.message),
+        builder.origin(("slots",), file.slots.id, file.slots.message, file.slots.mode),
         file.slots.touches,
         file.slots.per,
+        Exemption.of(file.slots.operational, operational),
         losers,
+        _look_ahead(file.look_ahead, builder),
+        _starvation(file.starvation, builder),
     )
+
+
+def _look_ahead(entry: LookAheadEntry | None, builder: Builder) -> LookAhead | None:
+    if entry is None:
+        return None
+    origin = builder.origin(("look_ahead",), entry.id, entry.message, entry.mode)
+    return LookAhead(origin, builder.condition(("look_ahead", "when"), entry.when, LOSERS), entry.within)
+
+
+def _starvation(entry: StarvationEntry | None, builder: Builder) -> Starvation | None:
+    if entry is None:
+        return None
+    return Starvation(builder.origin(("starvation",), entry.id, entry.message, entry.mode), entry.after)
 
 
 def _intents(file: ArbitrationFile, builder: Builder) -> dict[str, str]:
@@ -163,24 +230,47 @@ def score(arbitration: Arbitration, case: Case) -> Score:
     total = proposal.propensity * proposal.value
     for multiplier in arbitration.multipliers:
         if case.holds(multiplier.when, multiplier.origin):
-            total = min(total * multiplier.factor, _LARGEST_SCORE)
-            factors.append(
-                Factor(name=multiplier.name, rule_id=multiplier.origin.rule_id, factor=multiplier.factor)
-            )
+            total = min(total * multiplier.told.factor, _LARGEST_SCORE)
+            factors.append(multiplier.told)
     return Score(total=total, factors=tuple(factors))
 
 
-def slot_limits(arbitration: Arbitration, touches: Sequence[TouchRecord]) -> Iterator[Limit]:
-    """Yield a limit if the account's slots are or were full."""
-    moment = room_at(touches, arbitration.slot_count, arbitration.slot_window)
-    if moment is not None:
-        yield NotBefore(arbitration.slots, ReasonCode.NO_SLOT, moment)
+def slot_limits(arbitration: Arbitration, case: Case, touches: Sequence[TouchRecord]) -> Iterator[Limit]:
+    """Yield a limit if the account's slots are full."""
+    exemption, since = arbitration.slot_exemption, case.now - arbitration.slot_window
+    if case.candidate.proposal.action in exemption.spared:
+        return
+    moment = once(
+        touches,
+        arbitration.slots.rule_id,
+        lambda: room_at(
+            [touch for touch in touches if touch.at > since and touch.action not in exemption.uncounted],
+            arbitration.slot_count,
+            arbitration.slot_window,
+        ),
+    )
+    limit = waiting(arbitration.slots, ReasonCode.NO_SLOT, moment, case.now)
+    if limit is not None:
+        yield limit
 
 
-def judge_loser(arbitration: Arbitration, case: Case, bound: Bound) -> tuple[Origin, Verdict]:
-    """Return the most restrictive rule for a loser and its effect; the smaller id where two are equal."""
+def judge_loser(arbitration: Arbitration, case: Case, bound: Bound) -> tuple[tuple[Origin, Verdict], ...]:
+    """Return the rules for a loser and their effects: the one that binds, then those that are tried out.
+
+    Of those that bind it is the most restrictive one, and the smaller id where two are equal.
+    """
     matching = [rule for rule in arbitration.losers if case.holds_for(rule.when, rule.origin, bound)]
-    if not matching:
-        return _BY_DEFAULT, Verdict.DEFER
-    rule = min(matching, key=lambda rule: (-rule.effect.rank, rule.origin.rule_id))
-    return rule.origin, rule.effect
+    matching.sort(key=lambda rule: (-rule.effect.rank, rule.origin.rule_id))
+    binding = [(rule.origin, rule.effect) for rule in matching if not rule.origin.log_only]
+    tried = [(rule.origin, rule.effect) for rule in matching if rule.origin.log_only]
+    return (*(binding[:1] or [(_BY_DEFAULT, Verdict.DEFER)]), *tried)
+
+
+def starving(arbitration: Arbitration, candidate: Candidate) -> RuleHit | None:
+    """Return a note if a proposal that is deferred now has been deferred too often; it decides nothing."""
+    rule, times = arbitration.starvation, candidate.deferrals + 1
+    if rule is None or times < rule.after:
+        return None
+    since = f"{candidate.received_at:%Y-%m-%d %H:%M:%S}Z"
+    message = f"{rule.origin.message.removesuffix('.')} ({times} times since {since})."
+    return rule.origin.hit(Verdict.ALLOW, ReasonCode.STARVED, message=message)

@@ -85,15 +85,16 @@ def reconcile(
     total = sum(vote.weight for vote in votes)
     if total <= 0.0:
         return None
-    weights = dict.fromkeys(Stage, 0.0)
+    weights: dict[Stage, float] = {}
     for vote in votes:
-        weights[vote.reading.stage] += vote.weight
-    stage = min(Stage, key=lambda stage: (-round(weights[stage] / total, _DIGITS), stage.rank))
+        weights[vote.reading.stage] = weights.get(vote.reading.stage, 0.0) + vote.weight
+    spoken_for = sorted(weights, key=lambda stage: stage.rank)
+    stage = min(spoken_for, key=lambda stage: (-round(weights[stage] / total, _DIGITS), stage.rank))
     certainty = sum(vote.certainty * vote.weight for vote in votes if vote.reading.stage is stage)
     distance = sum(
         (weights[one] / total) * (weights[other] / total) * abs(one.rank - other.rank)
-        for one in Stage
-        for other in Stage
+        for one in spoken_for
+        for other in spoken_for
     )
     return Assessment(
         stage=stage,

@@ -52,7 +52,7 @@ def build_people(file: PeopleFile, builder: Builder) -> People:
     roll = builder.roll
     roll.persons = frozenset(entry.id for entry in file.actors if entry.kind is ActorKind.PERSON)
     roll.actors = frozenset(entry.id for entry in file.actors)
-    roll.groups = frozenset(group.name for group in file.groups)
+    roll.groups = {group.name: frozenset(group.members) for group in file.groups}
     actors: dict[str, Actor] = {}
     for index, entry in enumerate(file.actors):
         loc = ("actors", index)

@@ -182,6 +182,7 @@ def test_using_an_absent_value_is_no_answer(text: str) -> None:
         ("cap == null", True),
         ("has(contact.owner)", False),
         ("has(contact.last_touch)", False),
+        ("!has(contact.owner)", True),
         ("contact.owner != null && contact.owner.limit > 2", False),
         ("sponsor == null || sponsor.touches > 2", True),
         ("contact.former_role == Role.NONE", False),

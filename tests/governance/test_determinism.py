@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 
-from governance import rule
 from tests.governance.worlds import (
     DEFAULT,
     NOW,
@@ -16,6 +15,7 @@ from tests.governance.worlds import (
     personalization,
     policies,
     request,
+    rule,
     touch,
 )
 

@@ -31,7 +31,14 @@ def refusal(folder: Path) -> PolicyError:
         ("consent.yaml", "contact.opted_out\n", "contact.country\n", None, "true or false"),
         ("consent.yaml", "then: deny\n    reason: SUPPRESSED", "then: allow\n    reason: SUPPRESSED", "allow", "deny"),  # noqa: E501 - a table
         ("consent.yaml", "id: objected", "id: engine.objected", "engine.objected", "engine"),
-        ("frequency.yaml", "limit: 1", "limit: 0", "0", "1"),
+        ("frequency.yaml", "limit: 1", "limit: 0", "0", "a cap of zero"),
+        ("frequency.yaml", "limit: 1", "limit: -1", "-1", "at least 1"),
+        ("frequency.yaml", "limit: 1", "limit: many", "many", "whole number"),
+        ("frequency.yaml", "    counts: new_contacts\n", "    counts: new_contact\n", "new_contact", "new_contacts"),  # noqa: E501 - a table
+        ("frequency.yaml", "per: account\n    counts", "per: contact\n    counts", "contact", "per: account"),
+        ("frequency.yaml", "per: channel\n    channels: [email]", "per: channel", "channel", "needs `channels`"),  # noqa: E501 - a table
+        ("frequency.yaml", "_notice, send_invoice]", "_notice, send_outage_notice]", "send_outage", "listed twice"),  # noqa: E501 - a table
+        ("frequency.yaml", "operational: counted", "operational: free", "free", "exempt"),
         ("frequency.yaml", "window: 14d", "window: fortnight", "fortnight", "30s"),
         ("frequency.yaml", "window: 14d", "window: 91d", "91d", "90d"),
         ("frequency.yaml", "window: 14d", "window: 0d", "0d", "longer than nothing"),
@@ -42,13 +49,32 @@ def refusal(folder: Path) -> PolicyError:
         ("timing.yaml", 'to: "08:00"', 'to: "20:00"', '"20:00"', "same time"),
         ("timing.yaml", 'to: "08:00"', 'to: "8:00"', '"8:00"', '"20:00"'),
         ("timing.yaml", 'to: "08:00"', 'to: "24:30"', '"24:30"', "time of day"),
-        ("timing.yaml", "days: weekend", "days: every_day", None, "no moment of the week"),
+        ("timing.yaml", "days: non_business_days", "days: every_day", None, "no moment of the week"),
+        ("timing.yaml", "days: holidays", "days: holiday", "holiday", "holidays"),
+        ("timing.yaml", "media: [call, sms]\n    countries", "media: [call, fax]\n    countries", "fax", "sms"),  # noqa: E501 - a table
+        ("timing.yaml", "countries: [US]", "countries: [XX]", "XX", "no known country"),
+        ("timing.yaml", "countries: [US]", "countries: [us]", "us", "pattern"),
+        ("timing.yaml", "unknown_country: [US, DE]", "unknown_country: [US, EU]", "EU", "no known country"),
+        ("timing.yaml", "unknown_country: [US, DE]", "unknown_country: [US, US]", "US]", "listed twice"),
+        ("timing.yaml", "unknown_country: [US, DE]", "unknown_country: []", "[]", "1"),
+        ("timing.yaml", "unknown_country: [US, DE]\n", "", None, "`unknown_country` is missing"),
         ("timing.yaml", "Europe/Berlin]", "Asia/Dubai]", "[America", "all of these zones"),
         ("timing.yaml", "Europe/Berlin]", "Europe/Berln]", "Europe/Berln", "time zone"),
         ("timing.yaml", "decision_window: 5s", "decision_window: 2h", "2h", "1h"),
         ("authority.yaml", "actor: nurture", "actor: nature", "nature", "`nurture`"),
         ("authority.yaml", "granted_by: dana.reyes", "granted_by: nurture", "nurture", "no person"),
         ("authority.yaml", "actor_kind: person", "actor: dana.reyes\n    actor_kind: person", "id: people", "either"),  # noqa: E501 - a table
+        ("authority.yaml", "    valid_until: 2028-12-31\n\n  - id: nurture", "\n  - id: nurture", None, "`valid_until` is missing"),  # noqa: E501 - a table
+        ("authority.yaml", "valid_until: 2028-12-31", "valid_until: 2028-31-12", "2028-31-12", "2026-01-31"),
+        ("authority.yaml", "max_value: 100000\n", "max_value: 100000\n    max_reach: 0\n", "0", "at least 1"),
+        ("authority.yaml", "irreversible: act", "irreversible: maybe", "maybe", "never"),
+        ("authority.yaml", "max_value: 100000\n", "max_value: 100000\n    budgets: [{per: 1d}]\n", "{per", "either"),  # noqa: E501 - a table
+        ("authority.yaml", "max_value: 100000\n", "max_value: 100000\n    budgets: [{touches: 2, cost: 3, per: 1d}]\n", "{touches", "either"),  # noqa: E501 - a table
+        ("authority.yaml", "max_value: 100000\n", "max_value: 100000\n    budgets: [{touches: 0, per: 1d}]\n", "0", "at least 1"),  # noqa: E501 - a table
+        ("authority.yaml", "max_value: 100000\n", "max_value: 100000\n    budgets: [{cost: 0, per: 1d}]\n", "0", "more than 0"),  # noqa: E501 - a table
+        ("authority.yaml", "max_value: 100000\n", "max_value: 100000\n    budgets: [{touches: 2, per: 24h}, {touches: 3, per: 1d}]\n", "{touches: 3", "two budgets"),  # noqa: E501 - a table
+        ("authority.yaml", "max_value: 100000\n", "max_value: 100000\n    novelty: {first: 5, level: off}\n", "off", "novelty can ask"),  # noqa: E501 - a table
+        ("authority.yaml", "max_value: 100000\n", "max_value: 100000\n    novelty: {first: 5, level: act_and_report}\n", "act_and", "novelty can ask"),  # noqa: E501 - a table
         ("authority.yaml", "ask_at: 0.25", "ask_at: 0.75", "0.75", "act_at"),
         ("authority.yaml", "channels: [webhook]", "channels: [web]", "web", "no channel"),
         ("arbitration.yaml", "weight: 1.2\n", "weight: -1.2\n", "-1.2", "0"),
@@ -142,18 +168,43 @@ def test_a_set_is_named_by_its_content(tmp_path: Path) -> None:
 
 def test_the_door_of_governance_is_pinned() -> None:
     assert sorted(governance.__all__) == [
+        "CaseResult",
+        "CasesError",
+        "Change",
+        "ChangeKind",
         "Channel",
+        "Comparison",
+        "Coverage",
         "Document",
         "Duration",
+        "Entry",
+        "PastOutcome",
+        "PastRuling",
         "Place",
+        "PolicyCase",
         "PolicyError",
         "PolicyFileError",
         "PolicySet",
         "Problem",
+        "Replay",
+        "RuleUse",
+        "Sheet",
+        "Shift",
+        "Warn",
         "assess",
         "compile_policy_set",
+        "diff",
+        "draws",
         "interpret",
+        "lint",
+        "load_cases",
         "load_document",
         "load_policy_set",
+        "outline",
+        "read_cases",
+        "rerule",
         "rule",
+        "run_case",
+        "schemas",
+        "tracked",
     ]

@@ -24,7 +24,7 @@ from domain import (
     TouchStatus,
     Verdict,
 )
-from governance import PolicySet, load_policy_set, rule
+from governance import PolicySet, load_policy_set
 from tests.governance.worlds import (
     CONTACTS,
     DEFAULT,
@@ -38,6 +38,7 @@ from tests.governance.worlds import (
     personalization,
     policies,
     request,
+    rule,
     touch,
 )
 
@@ -211,7 +212,8 @@ STRICTER = {
         "grants:\n",
         (
             "grants:\n  - {id: extra, actor: sdr-agent, actions: [any], channels: [any], level: draft_only,\n"
-            "     confidence: {act_at: 0.5, ask_at: 0.5}, max_value: 10, granted_by: dana.reyes}\n"
+            "     when: proposal.value >= 0.0, confidence: {act_at: 0.5, ask_at: 0.5}, max_value: 10,\n"
+            "     granted_by: dana.reyes, valid_until: 2099-12-31}\n"
         ),
     ),
 }

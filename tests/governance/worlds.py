@@ -15,12 +15,14 @@ from domain import (
     Decision,
     Proposal,
     Role,
+    Ruling,
     RulingRequest,
     Tier,
     TouchRecord,
     TouchStatus,
 )
-from governance import PolicySet, load_policy_set, rule
+from governance import PolicySet, draws, load_policy_set
+from governance import rule as rule_as_told
 
 ROOT = Path(__file__).parent.parent.parent
 DEFAULT, DEMO = ROOT / "policies", ROOT / "examples" / "demo" / "policies"
@@ -167,6 +169,18 @@ def request(*candidates: Candidate | Proposal, **changes: object) -> RulingReque
         "now": NOW,
     }
     return RulingRequest.model_validate({**given, **changes})
+
+
+def with_room(policy_set: PolicySet, asked: RulingRequest) -> RulingRequest:
+    """Fill in that there is room in every limit that all accounts share, unless the test says otherwise."""
+    room = {f"{draw.rule_id}/{proposal_id}": asked.now for proposal_id, draw in draws(policy_set, asked)}
+    standing = asked.standing.model_copy(update={"room_at": {**room, **asked.standing.room_at}})
+    return asked.model_copy(update={"standing": standing})
+
+
+def rule(policy_set: PolicySet, asked: RulingRequest) -> Ruling:
+    """Rule as in production, where the ledger has been asked before."""
+    return rule_as_told(policy_set, with_room(policy_set, asked))
 
 
 def decisions(policy_set: PolicySet, asked: RulingRequest) -> dict[str, Decision]:
