@@ -86,7 +86,16 @@ from domain._records import (
     TouchFact,
 )
 from domain._state import AccountState
-from domain._touch import Handover, Outcome, Receipt, Recipient, Touch, TouchRecord
+from domain._touch import (
+    HAND_OVER_ATTEMPTS,
+    LONGEST_FLIGHT,
+    Handover,
+    Outcome,
+    Receipt,
+    Recipient,
+    Touch,
+    TouchRecord,
+)
 from domain._views import AccountStatus, ProposalView, card, timeline, view_proposal, view_status
 from domain._vocabulary import (
     ActorKind,
@@ -113,6 +122,8 @@ from domain._vocabulary import (
 )
 
 __all__ = [
+    "HAND_OVER_ATTEMPTS",
+    "LONGEST_FLIGHT",
     "Account",
     "AccountFact",
     "AccountState",

@@ -63,6 +63,8 @@ def _with_case(known: Circumstances, signal: Signal) -> Circumstances:
     elif case_id not in closed or closed[case_id] < at:
         closed.pop(case_id, None)
         severity = _SEVERITIES.get(signal.facts.get("severity", "").strip().lower(), _WORST)
+        if earlier is not None and earlier.reported_at == at:
+            severity = min(severity, earlier.severity)  # of two reports of one moment, whichever comes first
         opened_at = earlier.opened_at if earlier else at
         cases[case_id] = SupportCase(case_id=case_id, severity=severity, opened_at=opened_at, reported_at=at)
     kept = sorted(cases.values(), key=lambda case: (case.severity, case.opened_at, case.case_id))[:CASE_LIMIT]

@@ -18,7 +18,14 @@ from domain._records import (
     SignalFact,
     SuppressionFact,
 )
-from domain._state import CONTACT_LIMIT, READING_LIMIT, TOUCH_LIMIT, TOUCH_MEMORY, OpenProposal
+from domain._state import (
+    CONTACT_LIMIT,
+    OBJECTOR_LIMIT,
+    READING_LIMIT,
+    TOUCH_LIMIT,
+    TOUCH_MEMORY,
+    OpenProposal,
+)
 from domain._touch import Outcome, TouchRecord
 from domain._touching import forget_beyond
 from domain._turn import Turn, trim
@@ -150,7 +157,9 @@ def _opt_out(turn: Turn, signal: Signal) -> None:
     since = min(signal.observed_at, turn.now)
     if contact.opted_out_at is None or since < contact.opted_out_at:
         contact = contact.model_copy(update={"opted_out_at": since})
-        turn.state.contacts[contact.contact_id] = contact
+        contacts = turn.state.contacts
+        if contact.contact_id in contacts or len(contacts) < OBJECTOR_LIMIT:
+            contacts[contact.contact_id] = contact
         turn.record(ContactFact(seq=turn.next_seq(), at=turn.now, contact=contact))
     turn.suppress(*_suppressions(turn, contact, signal.source))
     turn.world_changed()
@@ -209,7 +218,12 @@ def _ask_again(turn: Turn, contact: Contact) -> None:
             continue
         if item.status is ProposalStatus.PENDING_APPROVAL or item.approved_by is not None:
             withdraw(turn, item, "the address of the person changed")
-            again = {"status": ProposalStatus.DEFERRED, "due_at": turn.now, "approved_by": None}
+            again = {
+                "status": ProposalStatus.DEFERRED,
+                "due_at": turn.now,
+                "approved_by": None,
+                "approvers": (),
+            }
             turn.put(item.model_copy(update=again))
 
 

@@ -49,6 +49,8 @@ FLUSH_BATCH = 200
 FLUSH_BYTES = 400_000
 """... and about this many bytes: the engine takes 2 MB in one payload."""
 CONTACT_LIMIT = 1_000
+OBJECTOR_LIMIT = 2 * CONTACT_LIMIT
+"""Contacts and persons of whom only an objection is known; beyond it the shared store alone knows of them."""
 HOLD_LIMIT = 50
 CASE_LIMIT = 50
 """Open support cases remembered; beyond it the least severe, then the oldest, are forgotten."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from datetime import timedelta
+from typing import Annotated, Final
 
 from pydantic import EmailStr, Field, StringConstraints
 
@@ -12,6 +13,16 @@ from domain._vocabulary import Delivery, OutcomeKind, ReceiptStatus, TouchStatus
 
 TouchId = Annotated[ShortText, StringConstraints(min_length=1)]
 """Identity of one touch and the only safe idempotency key: `<account>/<proposal>/<attempt>`."""
+
+HAND_OVER_ATTEMPTS: Final = 5
+"""How often the account tries to hand over one touch."""
+HAND_OVER_SLACK: Final = timedelta(minutes=10)
+"""Room for the pauses between the attempts."""
+LONGEST_FLIGHT: Final = timedelta(days=1)
+"""How long a touch may be on its way, from its ruling to the end that its channel reports.
+
+Until then it takes its place in shared limits, also in those whose window is shorter; what nobody has told
+the end of by then is taken for lost."""
 
 
 class Handover(Frozen):
@@ -27,6 +38,12 @@ class Handover(Frozen):
     """How long a channel worker may stay silent before it counts as lost."""
     retry_after_seconds: Annotated[float, Field(gt=0.0)]
     """When an undelivered touch is ruled again."""
+
+    @property
+    def longest(self) -> timedelta:
+        """How long a touch can be on its way at most, with every attempt and the pauses between them."""
+        attempts = HAND_OVER_ATTEMPTS * self.start_to_close_seconds
+        return timedelta(seconds=self.schedule_to_start_seconds + attempts) + HAND_OVER_SLACK
 
 
 class Recipient(Frozen):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from domain import RuleMode
 from governance._case import Origin
 from governance._facts import RULES
-from governance._source import Document, Problem
+from governance._source import Document, Place, Problem
 from governance.cel._conditions import Condition, ConditionError, Vocabulary
 
 Loc = tuple[str | int, ...]
@@ -33,7 +33,7 @@ class Roll:
     groups: Mapping[str, frozenset[str]] | None = None
     channels: frozenset[str] | None = None
     problems: list[Problem] = field(default_factory=list)
-    taken: dict[str, str] = field(default_factory=dict)
+    taken: dict[str, Place] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +67,13 @@ class Builder:
     def origin(self, loc: Loc, rule_id: str, message: str, mode: RuleMode = RuleMode.ENFORCE) -> Origin:
         """Register a rule under its id, unique over all files, and return where it comes from."""
         place = self.document.place((*loc, "id"))
-        first = self.roll.taken.setdefault(rule_id, f"{place.file}:{place.line}")
-        if first != f"{place.file}:{place.line}":
+        # By column too: several rules can stand in one line.
+        first = self.roll.taken.setdefault(rule_id, place)
+        if first != place:
             self.reject(
-                (*loc, "id"), f"the rule id {rule_id!r} is already used in {first}", code="duplicate-id"
+                (*loc, "id"),
+                f"the rule id {rule_id!r} is already used in {first.file}:{first.line}",
+                code="duplicate-id",
             )
         log_only = mode is RuleMode.LOG_ONLY
         return Origin(rule_id, self.family, message, self.document.name, place.line, log_only)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -143,7 +144,13 @@ def read_cases(directory: Path) -> dict[str, bytes]:
         OSError: A file cannot be read.
     """
     found = [path for end in ("*.yaml", "*.yml") for path in (directory / FOLDER).glob(end)]
-    return {f"{FOLDER}/{path.name}": path.read_bytes() for path in sorted(found)}
+    return {f"{FOLDER}/{path.name}": _content(path) for path in sorted(found)}
+
+
+def _content(path: Path) -> bytes:
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))  # a pipe or a device may never end
+    return path.read_bytes()
 
 
 def load_cases(policies: PolicySet, files: Mapping[str, bytes]) -> tuple[PolicyCase, ...]:

@@ -116,6 +116,8 @@ def _sentence(details: ErrorDetails) -> str:
     kind, context = details["type"], details.get("ctx", {})
     if kind in {"value_error", "assertion_error"}:
         return str(context.get("error", details["msg"])).rstrip(".")
+    if kind in {"too_short", "too_long"} and isinstance(details["input"], str):
+        kind = f"string_{kind}"
     if kind in _WORDS:
         words = _WORDS[kind].format(**{key: _listed(value) for key, value in context.items()})
         return words.replace(" 1 entries", " 1 entry").replace(" 1 characters", " 1 character")

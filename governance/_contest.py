@@ -67,7 +67,9 @@ class _Contest:
     staying: list[Contestant] = field(default_factory=list)
     standing_back: set[str] = field(default_factory=set)
     timelines: dict[_Moments, Timeline] = field(default_factory=dict)
-    earliest: dict[tuple[str, _Moments, bool, datetime | None], datetime] = field(default_factory=dict)
+    earliest: dict[tuple[str, str | None, _Moments, bool, datetime | None], datetime] = field(
+        default_factory=dict
+    )
 
     @property
     def now(self) -> datetime:
@@ -101,27 +103,36 @@ def arbitrate(world: World, hearings: Sequence[Hearing]) -> None:
     if contest.winner is not None:
         # It goes out in any case, so the others meet it first.
         contest.staying.append(contest.winner)
-    for one in turn:
-        if one is not contest.winner:
-            _make_room(contest, one)
-            if one.alive:
-                contest.staying.append(one)
+        _meet(contest, turn)
     for one in turn:
         _tell_trials(contest, one)
     _rank(contest, ranked)
 
 
-def _first(contest: _Contest, turn: Iterable[Contestant]) -> Contestant | None:
-    """Return the best contestant that neither a conflict nor a better one ahead keeps from going now."""
-    staying: list[Contestant] = []
-    able: list[Contestant] = []
-    for one in turn:
-        back = tuple(stands_back(one, staying, contest.scheduled))
-        if all(each.effect is Verdict.DEFER for each in back):
-            staying.append(one)
-        if one.free and not back and not _held(contest, one):
-            able.append(one)
+def _first(contest: _Contest, turn: Sequence[Contestant]) -> Contestant | None:
+    """Return the best contestant that neither a conflict nor a better one ahead keeps from going now.
+
+    Whether one that stands in the way of others stays at all is known only once it has met all before it:
+    so all meet as if nobody went first. If one does, everything that was said is taken back; else it stands.
+    """
+    before = [(one.hearing, list(one.hearing.hits), one.hearing.until) for one in turn]
+    _meet(contest, turn)
+    able = [one for one in turn if one.hearing.effect is Verdict.ALLOW]
+    if able:
+        for hearing, hits, until in before:
+            hearing.hits[:], hearing.until = hits, until
+        contest.staying.clear()
+        contest.standing_back.clear()
     return min(able, key=lambda one: one.place, default=None)
+
+
+def _meet(contest: _Contest, turn: Iterable[Contestant]) -> None:
+    """Let all but the winner make room for those that stay."""
+    for one in turn:
+        if one is not contest.winner:
+            _make_room(contest, one)
+            if one.alive:
+                contest.staying.append(one)
 
 
 def _held(contest: _Contest, one: Contestant) -> bool:
@@ -133,7 +144,7 @@ def _look_ahead(contest: _Contest, one: Contestant, rule: LookAhead) -> None:
     """Find the better proposals that are scheduled so soon that this one waits for them."""
     if not one.free:
         return
-    until = contest.now + rule.within
+    until, before = contest.now + rule.within, len(one.hearing.hits)
     better = []
     for each in contest.scheduled:
         due = each.proposal.due_at
@@ -144,6 +155,8 @@ def _look_ahead(contest: _Contest, one: Contestant, rule: LookAhead) -> None:
         bound = _bound(contest.world, one, each) if rule.when is not None else one.case.bound
         if bound is not None and one.case.holds_for(rule.when, rule.origin, bound):
             better.append(each)
+        if len(one.hearing.hits) > before:
+            return  # The condition gave no answer; once is enough to say so.
     if better:
         contest.ahead[one.proposal.proposal_id] = _Ahead(tuple(better), not rule.origin.log_only)
 
@@ -187,7 +200,8 @@ def _earliest(contest: _Contest, one: Contestant, rivals: Sequence[Rival], *, ap
         rivals: For whom it waits, besides the winner.
         apart: Whether conflicts hold it back after their touches.
     """
-    known = (one.proposal.proposal_id, contest.moments(rivals), apart, one.hearing.until)
+    first = contest.winner.proposal.proposal_id if contest.winner is not None else None
+    known = (one.proposal.proposal_id, first, contest.moments(rivals), apart, one.hearing.until)
     if known not in contest.earliest:
         contest.earliest[known] = _settled(contest, one, rivals, apart=apart)
     return contest.earliest[known]

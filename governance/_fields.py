@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sized
-from datetime import timedelta
+from contextlib import suppress
+from datetime import date, timedelta
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
@@ -14,7 +15,10 @@ from domain import Identifier, RuleMode, ShortText
 
 LONGEST_WINDOW = timedelta(days=90)
 """Longest rolling window: accounts remember their touches a little longer than that."""
+LONGEST_DURATION = timedelta(days=3_650)
+"""Ten years: a moment that lies further ahead leaves the calendar of the language."""
 MINUTES_A_DAY = 24 * 60
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIME_OF_DAY = re.compile(r"(\d{2}):(\d{2})")
 
 
@@ -28,6 +32,19 @@ def _positive(value: timedelta) -> timedelta:
     if value <= timedelta(0):
         raise ValueError("must be longer than nothing, such as 30s")
     return value
+
+
+def _within_ten_years(value: timedelta) -> timedelta:
+    if value > LONGEST_DURATION:
+        raise ValueError(f"must be at most {LONGEST_DURATION.days}d, which is ten years")
+    return value
+
+
+def _day(value: object) -> object:
+    if isinstance(value, str) and _DAY.fullmatch(value):
+        with suppress(ValueError):
+            return date.fromisoformat(value)
+    return value  # Refused as no date; on its own, a number in quotes would count as seconds since 1970.
 
 
 def _within_memory(value: timedelta) -> timedelta:
@@ -68,14 +85,17 @@ NotEmpty = AfterValidator(_not_empty)
 Span = AnyDuration
 """A duration, zero allowed; written `30s`, `15m`, `4h`, `7d` or `1.5s`."""
 
-Duration = Annotated[AnyDuration, AfterValidator(_positive)]
-"""A duration longer than nothing."""
+Duration = Annotated[AnyDuration, AfterValidator(_positive), AfterValidator(_within_ten_years)]
+"""A duration longer than nothing, at most ten years."""
 
-Window = Annotated[Duration, AfterValidator(_within_memory)]
+Window = Annotated[AnyDuration, AfterValidator(_positive), AfterValidator(_within_memory)]
 """A duration that the account's memory of touches covers."""
 
 ShortSpan = Annotated[Span, AfterValidator(_at_most_an_hour)]
 """A duration from nothing to an hour."""
+
+Day = Annotated[date, BeforeValidator(_day)]
+"""A day of the calendar, written `2027-12-31`."""
 
 TimeOfDay = Annotated[int, BeforeValidator(_time_of_day)]
 """Minutes after midnight, 0 to 1440; written `"20:00"`."""

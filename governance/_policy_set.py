@@ -200,6 +200,9 @@ def _read(directory: Path) -> tuple[dict[str, bytes], list[Problem]]:
     problems += [_about(file, _UNKNOWN_FILE, "unknown-file") for file in sorted(present - _WANTED - _IGNORED)]
     for file in sorted(_WANTED):
         try:
+            if (directory / file).exists() and not (directory / file).is_file():
+                problems.append(_about(file, "this is no file that can be read; remove it", "unreadable"))
+                continue
             contents[file] = (directory / file).read_bytes()
         except FileNotFoundError:
             problems.append(_about(file, f"the file is missing in {directory}", "missing-file"))

@@ -222,7 +222,8 @@ class Ledger:
 
         Every touch within the window that was not released counts, ours and those of other tools, and every
         touch that was allowed and is not among them yet. A touch leaves the window exactly one window after
-        it was made.
+        it was made; one that is still on its way counts for up to `domain.LONGEST_FLIGHT` longer, because it
+        may be made at any moment.
 
         Args:
             draws: Proposals of the account, each with a place it would take.
@@ -269,7 +270,8 @@ class Ledger:
         """Record a ruling and take the places of the touch it allows, all at once or not at all.
 
         What the candidates had reserved before is given back; the one that is allowed now is reserved until
-        its facts arrive. The same request entered again replaces what it said before.
+        its facts arrive. The same request entered again replaces the record of what it said before. A request
+        that the account has left behind takes nothing from later ones and reserves nothing that has ended.
 
         Args:
             request: What governance judged, with the suppressions and the standing it was given.

@@ -7,12 +7,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, Select, Subquery, and_, func, not_, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Subquery,
+    and_,
+    func,
+    literal,
+    not_,
+    select,
+    union_all,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
-from domain import Draw, TouchStatus
+from domain import LONGEST_FLIGHT, Draw, TouchStatus
 from ledger._tables import ReservationRow, TouchRow
+from ledger._types import UtcDateTime
 
 NEVER: Final = datetime(2099, 12, 31, tzinfo=UTC)
 """When there is room for what costs more than the whole limit; moments of the language end with 2099."""
@@ -102,13 +113,36 @@ class _Counted:
         reserved = select(col(ReservationRow.at), col(ReservationRow.cost)).where(
             not_(own), *self._fits(ReservationRow)
         )
-        return touches, reserved
+        if self.viewpoint.until is not None:
+            return touches, reserved
+        # What is on its way for longer than the window may be made at any moment: it counts as made now.
+        now = literal(self.viewpoint.now, UtcDateTime()).label("at")
+        late_touches = select(now, col(TouchRow.cost)).where(
+            col(TouchRow.status) == TouchStatus.IN_FLIGHT.value, *self._late(TouchRow)
+        )
+        late_reserved = select(now, col(ReservationRow.cost)).where(not_(own), *self._late(ReservationRow))
+        return touches, reserved, late_touches, late_reserved
+
+    @property
+    def _since(self) -> datetime:
+        return self.viewpoint.now - timedelta(seconds=self.draw.window_seconds)
 
     def _fits(self, row: type[TouchRow | ReservationRow]) -> list[ColumnElement[bool]]:
-        draw, since = self.draw, self.viewpoint.now - timedelta(seconds=self.draw.window_seconds)
-        conditions = [col(row.at) > since]
+        conditions = [col(row.at) > self._since, *self._about(row)]
         if self.viewpoint.until is not None:
             conditions.append(col(row.at) <= self.viewpoint.until)
+        return conditions
+
+    def _late(self, row: type[TouchRow | ReservationRow]) -> list[ColumnElement[bool]]:
+        return [
+            col(row.at) <= self._since,
+            col(row.at) > self._since - LONGEST_FLIGHT,
+            *self._about(row),
+        ]
+
+    def _about(self, row: type[TouchRow | ReservationRow]) -> list[ColumnElement[bool]]:
+        draw = self.draw
+        conditions: list[ColumnElement[bool]] = []
         if draw.channels is not None:
             conditions.append(col(row.channel).in_(draw.channels))
         if draw.actors is not None:
@@ -132,11 +166,14 @@ async def _room_for(connection: AsyncConnection, draw: Draw, viewpoint: Viewpoin
         if draw.cost > draw.amount:
             return NEVER
         costs = counted.all()
+        left = draw.amount - draw.cost + _ROUNDING
+        # Adding up is far cheaper than finding the moment, and as a rule there is room.
+        if (await connection.scalar(select(func.sum(costs.c.cost))) or 0.0) <= left:
+            return min(max(moments), NEVER)
         # Moments that are the same leave the window together: a sum by range takes them together.
         spent = func.sum(costs.c.cost).over(order_by=costs.c.at.desc()).label("spent")
         sums = select(costs.c.at, spent).subquery()
-        too_much = sums.c.spent > draw.amount - draw.cost + _ROUNDING
-        last = await connection.scalar(select(func.max(sums.c.at)).where(too_much))
+        last = await connection.scalar(select(func.max(sums.c.at)).where(sums.c.spent > left))
         if last is not None:
             moments.append(last + window)
     return min(max(moments), NEVER)

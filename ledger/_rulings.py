@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from pydantic import TypeAdapter
-from sqlalchemy import delete, func, select, text, true, tuple_
+from sqlalchemy import delete, func, or_, select, text, true, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -19,6 +19,7 @@ from domain import (
     Frozen,
     LedgerFact,
     Moment,
+    Proposal,
     ProposalFact,
     ProposalStatus,
     ReasonCode,
@@ -28,8 +29,17 @@ from domain import (
     Verdict,
 )
 from ledger._engine import POSTGRES, upsert
+from ledger._facts import GOVERNED
 from ledger._room import Viewpoint, room
-from ledger._tables import DecisionRow, ReservationRow, RuleHitRow, RulingRow, table_of
+from ledger._tables import (
+    DecisionRow,
+    ProposalRow,
+    ReservationRow,
+    RuleHitRow,
+    RulingRow,
+    TouchRow,
+    table_of,
+)
 
 _RESERVATIONS = table_of(ReservationRow)
 _RULINGS = table_of(RulingRow)
@@ -60,8 +70,8 @@ class RecordedRuling(Frozen):
     """A ruling as it was asked for and answered.
 
     The request is the one that governance judged, with the suppressions and the standing of that moment. What
-    no rule reads is withheld: contents of proposals, names of persons, and of their addresses all but the
-    domain.
+    no rule reads is withheld: contents of proposals, names of persons, of their addresses all but the
+    domain, and what was written about readings and holds.
     """
 
     account_id: str
@@ -114,16 +124,50 @@ async def enter(connection: AsyncConnection, request: RulingRequest, ruling: Rul
         moments = await room(connection, draws, Viewpoint(request.account_id, judged, request.now))
         if any(moment > request.now for moment in moments.values()):
             return False
-    await connection.execute(
-        delete(_RESERVATIONS).where(
-            _RESERVATIONS.c.account_id == request.account_id, _RESERVATIONS.c.proposal_id.in_(judged)
-        )
-    )
-    if allowed is not None:
-        await connection.execute(_RESERVATIONS.insert(), [_reservation(request, allowed)])
+    await _give_back(connection, request, judged)
+    if allowed is not None and not await _overtaken(connection, request, allowed.proposal_id):
+        reserve = upsert(_RESERVATIONS, connection.dialect.name)
+        await connection.execute(reserve, [_reservation(request, allowed)])
     write = upsert(_RULINGS, connection.dialect.name, _the_last)
     await connection.execute(write, [_row(request, ruling)])
     return True
+
+
+async def _give_back(connection: AsyncConnection, request: RulingRequest, judged: tuple[str, ...]) -> None:
+    """Give back what earlier requests had reserved for the candidates.
+
+    An attempt that everybody has given up may still get here, long after the account went on: what a later
+    request reserved, or another attempt at this one, stays. The facts to come settle it.
+    """
+    table = _RESERVATIONS.c
+    asked = (table.after_seq, table.at)
+    await connection.execute(
+        delete(_RESERVATIONS).where(
+            table.account_id == request.account_id,
+            table.proposal_id.in_(judged),
+            tuple_(*asked) < tuple_(request.seq, request.now, types=[column.type for column in asked]),
+        )
+    )
+
+
+async def _overtaken(connection: AsyncConnection, request: RulingRequest, proposal_id: str) -> bool:
+    """Tell whether the ledger knows already what became of a proposal after the request.
+
+    Then nothing is to be reserved any more: the facts that would give the place back have come.
+    """
+    moved_on = select(col(ProposalRow.seq)).where(
+        col(ProposalRow.account_id) == request.account_id,
+        col(ProposalRow.proposal_id) == proposal_id,
+        col(ProposalRow.seq) > request.seq,
+        col(ProposalRow.status) != ProposalStatus.IN_FLIGHT.value,
+    )
+    touched = select(col(TouchRow.seq)).where(
+        col(TouchRow.account_id) == request.account_id,
+        col(TouchRow.source) == GOVERNED,
+        col(TouchRow.proposal_id) == proposal_id,
+        col(TouchRow.seq) > request.seq,
+    )
+    return bool(await connection.scalar(select(or_(moved_on.exists(), touched.exists()))))
 
 
 def _the_last(new: Any, stored: Any) -> Any:  # noqa: ANN401, ARG001 - columns of either dialect
@@ -171,13 +215,22 @@ def _row(request: RulingRequest, ruling: Ruling) -> dict[str, Any]:
 def _without_content(request: RulingRequest) -> RulingRequest:
     """Withhold what no rule reads; whether there is an address, and at which company, is what rules read."""
     candidates = tuple(
-        candidate.model_copy(
-            update={"proposal": candidate.proposal.model_copy(update={"content": Content()})}
-        )
+        candidate.model_copy(update={"proposal": _wordless(candidate.proposal)})
         for candidate in request.candidates
     )
-    contacts = {contact_id: _nameless(contact) for contact_id, contact in request.contacts.items()}
-    return request.model_copy(update={"candidates": candidates, "contacts": contacts})
+    return request.model_copy(
+        update={
+            "candidates": candidates,
+            "contacts": {contact_id: _nameless(contact) for contact_id, contact in request.contacts.items()},
+            "readings": tuple(reading.model_copy(update={"note": None}) for reading in request.readings),
+            "holds": tuple(hold.model_copy(update={"reason": WITHHELD}) for hold in request.holds),
+        }
+    )
+
+
+def _wordless(proposal: Proposal) -> Proposal:
+    # How the actor read the account is among the readings.
+    return proposal.model_copy(update={"content": Content(), "reading": None})
 
 
 def _nameless(contact: Contact) -> Contact:

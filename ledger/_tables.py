@@ -136,7 +136,8 @@ class TouchRow(FactRow, table=True):
     __table_args__ = (
         Index("ix_touches_at", "at"),
         Index("ix_touches_channel", "channel", "at"),
-        Index("ix_touches_actor", "actor", "at"),
+        # With all that budgets ask for: they add up every touch in the window, and need not look at its row.
+        Index("ix_touches_actor", "actor", "at", "cost", "status", "channel", "action"),
         Index("ix_touches_done", "actor", "action", "status"),
     )
 

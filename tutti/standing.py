@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from domain import Draw, LedgerFact, PastTouchFact, Standing, TouchFact, TouchStatus
+from domain import LONGEST_FLIGHT, Draw, LedgerFact, PastTouchFact, Standing, TouchFact, TouchStatus
 
 NEVER: Final = datetime(2099, 12, 31, tzinfo=UTC)
 """When there is room for what costs more than the whole limit, as the ledger says it."""
@@ -69,9 +69,9 @@ class TouchBook:
         window = timedelta(seconds=draw.window_seconds)
         counted = sorted(
             (
-                touch
+                touch if touch.at > now - window else replace(touch, at=now)
                 for touch in self._touches.values()
-                if touch.at > now - window
+                if touch.at > now - window - _flight(touch)
                 and touch.status is not TouchStatus.RELEASED
                 and _takes(draw, touch)
             ),
@@ -91,6 +91,11 @@ class TouchBook:
                     moments.append(touch.at + window)
                     break
         return min(max(moments), NEVER)
+
+
+def _flight(touch: CountedTouch) -> timedelta:
+    """Return for how long a touch counts beyond the window: on its way it may still be made at any moment."""
+    return LONGEST_FLIGHT if touch.status is TouchStatus.IN_FLIGHT else timedelta(0)
 
 
 def _takes(draw: Draw, touch: CountedTouch) -> bool:

@@ -18,6 +18,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from domain import (
+        HAND_OVER_ATTEMPTS,
         AccountState,
         AccountStatus,
         Answered,
@@ -70,10 +71,10 @@ PROJECT_TIMEOUT = timedelta(seconds=60)
 PATIENT = RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=30))
 """Governance and the ledger may be away for long: wait for them, lose nothing."""
 CHANNEL_RETRIES = RetryPolicy(
-    initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1), maximum_attempts=5
+    initial_interval=timedelta(seconds=1),
+    maximum_interval=timedelta(minutes=1),
+    maximum_attempts=HAND_OVER_ATTEMPTS,
 )
-CHANNEL_SLACK = timedelta(minutes=10)
-"""Room for a channel's own back-off between attempts."""
 
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -391,7 +392,7 @@ class AccountWorkflow:
             task_queue=handover.task_queue,
             schedule_to_start_timeout=schedule_to_start,
             start_to_close_timeout=start_to_close,
-            schedule_to_close_timeout=schedule_to_start + 5 * start_to_close + CHANNEL_SLACK,
+            schedule_to_close_timeout=handover.longest,
             heartbeat_timeout=timedelta(seconds=handover.heartbeat_seconds),
             retry_policy=CHANNEL_RETRIES,
             # A revoked touch still gets its receipt: the channel knows on which side of the line it was.

@@ -280,9 +280,9 @@ class AccountClient:
                 contract.POLICY_PUBLISHED, PolicyPublished(digest=digest)
             )
         except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
+            if error.status is not RPCStatusCode.NOT_FOUND and error.status not in _PASSING:
                 raise
-            return False  # it has just closed
+            return False  # it has just closed, or is too busy now: those are asked once more, and rule anew
         return True
 
     async def status(self, account_id: str) -> AccountStatus:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from governance.cel._python import NO_ANSWER, Quick
 from governance.cel._shapes import Value
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from cel_expr_python import cel
 
     from governance.cel._conditions import Vocabulary
+
+
+_SHOWN: Final = 120
+"""Characters of an expression that a message shows."""
 
 
 class EvaluationError(Exception):
@@ -81,6 +85,11 @@ class _Compiled:
         self.text = text
         self.reads = reads
 
+    @property
+    def shown(self) -> str:
+        """The expression for a message, cut short where what follows it would be lost."""
+        return self.text if len(self.text) <= _SHOWN else f"{self.text[: _SHOWN - 1]}…"
+
     def _evaluate(self, bound: Bound) -> object:
         """Return what CEL answers; it is asked once for the same values."""
         if bound.vocabulary is not self._vocabulary:
@@ -148,7 +157,7 @@ class Condition(_Compiled):
         # CEL returns an error as a value whose content is its text, and a text is truthy.
         if value is True or value is False:
             return bool(value)
-        raise EvaluationError(f"`{self.text}` gave no answer: {reword_failure(str(value))}")
+        raise EvaluationError(f"`{self.shown}` gave no answer: {reword_failure(str(value))}")
 
 
 class Formula(_Compiled):
@@ -170,4 +179,4 @@ class Formula(_Compiled):
         value = self._evaluate(bound)
         if isinstance(value, (int, float)) and not isinstance(value, bool) and value == value:  # noqa: PLR0124
             return float(value)
-        raise EvaluationError(f"`{self.text}` gave no number: {reword_failure(str(value))}")
+        raise EvaluationError(f"`{self.shown}` gave no number: {reword_failure(str(value))}")

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 from domain import ActorKind, Amount, Autonomy, Identifier, Share
 from governance._builder import Builder, Loc
 from governance._case import FAR, Origin
-from governance._fields import ConditionText, NotEmpty, PolicyModel, RuleEntry, Window
+from governance._fields import ConditionText, Day, NotEmpty, PolicyModel, RuleEntry, Window
 from governance._shared import SharedLimit, written
 from governance.families._grants import WITHHOLDING, Grant, Irreversible
 from governance.families._people import People
@@ -67,7 +67,7 @@ class GrantEntry(RuleEntry):
     novelty: NoveltyEntry | None = None
     budgets: tuple[BudgetEntry, ...] = ()
     granted_by: Identifier
-    valid_until: date
+    valid_until: Day
 
 
 class AuthorityFile(PolicyModel):
@@ -102,6 +102,7 @@ def _grant(loc: Loc, entry: GrantEntry, builder: Builder, people: People | None)
     builder.known((*loc, "granted_by"), entry.granted_by, roll.persons, "person")
     if entry.confidence.ask_at > entry.confidence.act_at:
         builder.reject((*loc, "confidence", "ask_at"), "ask_at must not be above act_at")
+    _reject_idle_limits(loc, entry, builder)
     origin = builder.origin(loc, entry.id, f"Granted by {entry.granted_by}: {entry.level.value}.", entry.mode)
     return Grant(
         origin=origin,
@@ -122,6 +123,18 @@ def _grant(loc: Loc, entry: GrantEntry, builder: Builder, people: People | None)
         valid_until=entry.valid_until,
         ends=_end_of(entry.valid_until),
     )
+
+
+def _reject_idle_limits(loc: Loc, entry: GrantEntry, builder: Builder) -> None:
+    if entry.level is Autonomy.ACT_AND_REPORT:
+        return
+    for key, value in (("novelty", entry.novelty), ("budgets", entry.budgets)):
+        if value:
+            message = (
+                f"`{key}` limits what is done alone, and {entry.level} lets nothing be done alone; take it "
+                "out, or write level: act_and_report"
+            )
+            builder.reject((*loc, key), message, code="useless", key=True)
 
 
 def _end_of(day: date) -> datetime:

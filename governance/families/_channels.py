@@ -8,6 +8,8 @@ from typing import Annotated
 from pydantic import Field
 
 from domain import (
+    HAND_OVER_ATTEMPTS,
+    LONGEST_FLIGHT,
     Delivery,
     Handover,
     Identifier,
@@ -77,6 +79,12 @@ def build_channels(file: ChannelsFile, builder: Builder) -> dict[str, Channel]:
             heartbeat_seconds=entry.heartbeat.total_seconds(),
             retry_after_seconds=entry.retry_after.total_seconds(),
         )
+        if handover.longest > LONGEST_FLIGHT:
+            builder.reject(
+                ("channels", index, "start_to_close"),
+                "a touch could be on its way for longer than a day: schedule_to_start and "
+                f"{HAND_OVER_ATTEMPTS} times start_to_close must stay well below",
+            )
         channels[entry.name] = Channel(
             name=entry.name,
             medium=entry.medium,

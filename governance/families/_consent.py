@@ -225,14 +225,16 @@ def apply_consent(permissions: Permissions, case: Case) -> None:
 
 
 def _judge(entries: Sequence[Jurisdiction], case: Case, contact: Contact, *, log_only: bool = False) -> None:
-    country = contact.country or case.account.country
+    said = contact.country or case.account.country
+    # A code that is no country, such as UK, says as little as none.
+    country = said if said is not None and zones_of(said) else None
     matching = _matching(entries, country, contact.subscriber)
     scope = ""
     if matching is None:
         scope = (
-            "The country is unknown, so the strictest rule counts."
-            if country is None
-            else f"No rule is written for {country}, so the strictest one counts."
+            f"No rule is written for {said}, so the strictest one counts."
+            if said is not None
+            else "The country is unknown, so the strictest rule counts."
         )
     for entry in entries if matching is None else matching:
         if entry.origin.log_only is log_only and (why := _lacking(entry, contact, case.now)) is not None:

@@ -124,11 +124,14 @@ def _expired(grant: Grant, case: Case) -> str:
 
 
 def _withhold(grant: Grant, case: Case) -> None:
-    """Let what an ended grant withheld stay withheld: the mere passing of time allows nothing."""
-    if grant.level is Autonomy.ACT_AND_REPORT:
-        return
+    """Let what an ended grant withheld stay withheld: the mere passing of time allows nothing.
+
+    What it counted is counted no more: novelty and budgets end with it.
+    """
     before = len(case.hits)
     _apply_level(grant, case)
+    for check in () if grant.level in WITHHOLDING else _LASTING_CHECKS:
+        check(grant, case)
     ended = f"(It ended with {grant.valid_until.isoformat()}; a limit lasts until somebody takes it out.)"
     case.hits[before:] = [
         hit.model_copy(update={"message": one_line(f"{hit.message} {ended}")}) for hit in case.hits[before:]
@@ -237,11 +240,10 @@ def _used_up(grant: Grant, budget: SharedLimit, case: Case, room: datetime) -> s
     return f"{grant.subject} has used up {what}; there is room again at {room:%Y-%m-%d %H:%M:%S}Z."
 
 
-_CHECKS: tuple[Callable[[Grant, Case], None], ...] = (
-    _check_novelty,
+_LASTING_CHECKS: tuple[Callable[[Grant, Case], None], ...] = (
     _check_reversibility,
     _check_value,
     _check_reach,
     _check_confidence,
-    _check_budgets,
 )
+_CHECKS = (_check_novelty, *_LASTING_CHECKS, _check_budgets)

@@ -116,12 +116,13 @@ def _latest(readings: Iterable[Reading]) -> list[Reading]:
     return [latest[system] for system in sorted(latest)]
 
 
-def _order(reading: Reading) -> tuple[datetime, float, int, float, str]:
+def _order(reading: Reading) -> tuple[datetime, float, int, float, bool, str]:
     return (
         reading.observed_at,
         reading.confidence,
         -reading.stage.rank,
         reading.urgency,
+        reading.note is not None,
         reading.note or "",
     )
 

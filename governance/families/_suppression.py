@@ -24,6 +24,7 @@ from governance._fields import (
     Sentence,
     Window,
 )
+from governance._fields import Day as AnyDay
 from governance._limits import Limit, once, touches_of
 from governance.cel._conditions import Condition
 from governance.families._consent import Source
@@ -58,7 +59,7 @@ def _host(text: str) -> str:
         return bare
 
 
-Day = Annotated[date, AfterValidator(_plausible)]
+Day = Annotated[AnyDay, AfterValidator(_plausible)]
 """A day of the calendar, written `2027-12-31`; it ends at midnight UTC."""
 
 Domain = Annotated[ShortText, StringConstraints(min_length=3), AfterValidator(_bare_domain)]

@@ -14,7 +14,16 @@ from pydantic import Field
 from domain import CountryCode, Identifier, Medium, ReasonCode, RuleHit, TouchRecord, Verdict, ZoneName
 from governance._builder import Builder, Loc
 from governance._case import Case, Channel, Origin
-from governance._fields import NotEmpty, PolicyModel, RuleEntry, Sentence, ShortSpan, TimeOfDay, Window
+from governance._fields import (
+    MINUTES_A_DAY,
+    NotEmpty,
+    PolicyModel,
+    RuleEntry,
+    Sentence,
+    ShortSpan,
+    TimeOfDay,
+    Window,
+)
 from governance._holidays import Calendar, known_countries
 from governance._limits import Limit, once, room_at, settle, waiting
 from governance._quiet import CALENDAR_SEARCH_DAYS, QuietHours
@@ -202,7 +211,7 @@ def _quiet_rule(loc: Loc, entry: QuietEntry, builder: Builder) -> QuietRule:
     media = [medium.value for medium in entry.media or ()]
     builder.all_known((*loc, "media"), media, None, "medium")
     builder.all_known((*loc, "countries"), entry.countries or (), known_countries(), "known country")
-    if entry.start == entry.end:
+    if entry.start == entry.end or (entry.start, entry.end) == (MINUTES_A_DAY, 0):
         builder.reject((*loc, "to"), 'from and to are the same time; a whole day is from "00:00" to "24:00"')
     return QuietRule(
         builder.origin(loc, entry.id, entry.message, entry.mode),

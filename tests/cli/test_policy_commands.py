@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -13,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from domain import RulingRequest
+from domain import FactBatch, RulingRequest, TouchStatus, Verdict
 from governance import load_policy_set
 from ledger import Ledger
 from tests.cli.program import DEMO_POLICIES, ROOT, Finished, refused, tutti
 from tests.governance.worlds import NOW, edited, email, nurture, personalization, request, rule, with_room
+from tests.ledger import facts
 from tutti.policies.sets import load_folder
 from tutti.terminal import CommandError
 
@@ -151,7 +153,11 @@ async def test_a_set_without_tests_and_a_test_with_a_mistake_are_told(tmp_path: 
 
     wrong = await tutti("policy", "test", folder, cwd=tmp_path)
 
+    os.mkfifo(folder / "tests" / "pipe.yaml")
+    endless = await tutti("policy", "test", folder, cwd=tmp_path)
+
     assert refused(none).startswith(f"{folder / 'tests'}: no tests; ")
+    assert refused(endless).startswith(f"{folder / 'tests' / 'pipe.yaml'}: it is no regular file; ")
     assert (wrong.code, wrong.out) == (1, "")
     assert any("tests/mine.yaml:2:5: error: there is no key `nam`" in line for line in wrong.said)
 
@@ -177,6 +183,7 @@ async def test_two_folders_are_compared_without_a_ledger(tmp_path: Path) -> None
 
 async def test_what_names_no_set_is_one_clear_line(tmp_path: Path, nobody: str) -> None:
     unknown = await asked("diff", "nowhere", POLICIES, home=tmp_path)
+    endless = await asked("diff", "x" * 5_000, POLICIES, home=tmp_path)
     no_ledger = await asked("diff", "3", POLICIES, home=tmp_path)
     await published(POLICIES, home=tmp_path, nobody=nobody)
     number, digest, broken = await asyncio.gather(
@@ -186,6 +193,7 @@ async def test_what_names_no_set_is_one_clear_line(tmp_path: Path, nobody: str) 
     )
 
     assert refused(unknown).startswith("nowhere: neither a folder, nor the number of a release, nor ")
+    assert ": neither a folder, nor " in refused(endless)
     assert refused(no_ledger).startswith(f"there is no ledger at {tmp_path / 'ledger.db'}; start the stack")
     assert refused(number) == "the ledger knows no release or policy set 3; the latest is 1"
     assert refused(digest) == "the ledger knows no release or policy set abcdef0; the latest is 1"
@@ -307,6 +315,16 @@ async def test_there_must_be_something_to_go_back_to(tmp_path: Path, nobody: str
     assert refused(silent, 2) == "--reason is empty; say in a few words why"
 
 
+async def test_a_reason_that_would_command_the_terminal_is_kept_without_that(
+    tmp_path: Path, nobody: str
+) -> None:
+    done = await published(POLICIES, home=tmp_path, nobody=nobody, reason="calm \x1b[31m\udcff\x07 words")
+    listed = await asked("releases", home=tmp_path)
+
+    assert (done.code, done.err) == (0, "")
+    assert "calm [31m? words" in listed.out
+
+
 # explain, coverage, replay
 
 
@@ -360,6 +378,32 @@ async def test_a_shared_cap_that_only_the_draft_has_is_counted_from_the_ledger(t
     found = json.loads((await asked("replay", "--set", folder, "--json", home=tmp_path)).out)
 
     assert (found["rulings"], found["changed"]) == (3, 0)
+
+
+async def test_a_shared_cap_that_the_draft_tightens_is_counted_again(tmp_path: Path) -> None:
+    """What was recorded is the room under the old number: the draft's is another one."""
+    cap = "  - id: everybody\n    per: tenant\n    limit: {}\n    window: 1d\n    message: Enough.\n\n"
+    wide = draft(tmp_path / "wide", "frequency.yaml", ("caps:\n", f"caps:\n{cap.format(9)}"))
+    tight = draft(tmp_path / "tight", "frequency.yaml", ("caps:\n", f"caps:\n{cap.format(1)}"))
+    policies = load_policy_set(wide)
+    made = with_room(policies, request(email()))
+    ruling = rule(policies, made)
+    async with ledger_at(tmp_path) as ledger:
+        await ledger.record_policy_set(policies.digest, files=policies.files, at=NOW)
+        elsewhere = facts.touch_fact(1, status=TouchStatus.HANDED_OVER)
+        before = elsewhere.model_copy(update={"at": NOW - timedelta(hours=1)})
+        await ledger.record(FactBatch(account_id="contoso", facts=(before,)))
+        assert await ledger.enter_ruling(made, ruling)
+
+    same, found = await asyncio.gather(
+        asked("replay", "--set", wide, "--json", home=tmp_path),
+        asked("replay", "--set", tight, "--json", home=tmp_path),
+    )
+
+    assert ruling.decisions[0].verdict is Verdict.ALLOW
+    assert json.loads(same.out)["changed"] == 0
+    assert json.loads(found.out)["verdicts"] == [{"before": "allow", "after": "defer", "decisions": 1}]
+    assert json.loads(found.out)["rules_now"] == {"everybody": 1}
 
 
 async def test_rules_that_never_and_always_speak_are_listed(tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 from datetime import timedelta
 
 from domain import (
+    Block,
     Observed,
     Outcome,
     OutcomeKind,
     OutcomeReported,
     SignalKind,
+    SuppressionFact,
     Verdict,
 )
 from tests.builders import START, Shell, proposal, signal
@@ -64,6 +66,14 @@ def test_reports_may_come_in_any_order() -> None:
     assert open_cases(shell) == {"c": 1}
 
 
+def test_of_two_reports_of_one_moment_the_more_severe_one_counts() -> None:
+    for order in (("1", "3"), ("3", "1")):
+        shell = Shell()
+        for severity in order:
+            support(shell, f"s{severity}", case_id="c", severity=severity)
+        assert open_cases(shell) == {"c": 1}
+
+
 def test_a_severity_nobody_can_read_counts_as_the_worst() -> None:
     shell = Shell()
 
@@ -81,6 +91,24 @@ def test_the_worst_cases_are_the_ones_that_are_remembered() -> None:
 
     assert len(open_cases(shell)) == 50
     assert open_cases(shell)["bad"] == 1
+
+
+def test_objections_of_strangers_do_not_swell_the_account() -> None:
+    """The shared store takes every one of them; whom the account does not know it cannot touch."""
+    shell = Shell()
+    for number in range(2_500):
+        stop = signal(f"s{number}", kind=SignalKind.OPT_OUT, contact_id=f"stranger-{number}")
+        shell.send(Observed(observation=stop))
+
+    assert len(shell.state.contacts) == 2_000
+    blocked = {
+        fact.contact_id
+        for effect in shell.effects
+        if isinstance(effect, Block)
+        for fact in effect.batch.facts
+        if isinstance(fact, SuppressionFact)
+    }
+    assert len(blocked) == 2_500
 
 
 def test_a_new_case_makes_a_ruling_on_its_way_stale() -> None:

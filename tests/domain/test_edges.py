@@ -153,6 +153,17 @@ class TestEdges:
         shell.send(Answered(answer=given))
         assert not result_of(shell, "a1").accepted
 
+    def test_an_approval_ends_when_the_address_changes_while_the_touch_waits_for_its_time(self) -> None:
+        shell = asked()
+        shell.send(Answered(answer=answer(shell)))
+        shell.rule({"p1": Verdict.DEFER})
+        assert shell.state.open["p1"].approvers == ("dana",)
+
+        shell.send(Observed(observation=contact(email="somebody.else@example.org")))
+
+        (candidate,) = shell.consultation().candidates
+        assert candidate.agreed == ()
+
     def test_one_answer_id_for_two_approvals_means_two_answers(self) -> None:
         shell = Shell()
         shell.propose(proposal("p1"), proposal("p2"))

@@ -1,5 +1,6 @@
 """A policy set with a mistake is refused as a whole, and every mistake is shown where it stands."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -208,3 +209,20 @@ def test_the_door_of_governance_is_pinned() -> None:
         "schemas",
         "tracked",
     ]
+
+
+def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    target = tmp_path / "policies"
+    shutil.copytree(DEFAULT, target)
+    (target / "timing.yaml").unlink()
+    os.mkfifo(target / "timing.yaml")
+
+    with pytest.raises(PolicyError, match=r"timing\.yaml.*no file that can be read"):
+        load_policy_set(target)
+
+
+def test_a_touch_cannot_be_on_its_way_for_longer_than_a_day(tmp_path: Path) -> None:
+    folder = edited(tmp_path, "channels.yaml", ("start_to_close: 2m", "start_to_close: 6h"))
+
+    with pytest.raises(PolicyError, match=r"channels\.yaml:\d+:\d+.*longer than a day"):
+        load_policy_set(folder)

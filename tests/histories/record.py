@@ -1,4 +1,4 @@
-"""Record the histories of a release: `python -m tests.histories.record 0.1.0`.
+"""Record the histories of a release: `python -m tests.histories.record 0.2.0`.
 
 Histories that are stored stay as they are; a release adds its own. Each file is one run of one account.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from temporalio.testing import WorkflowEnvironment
 
-from domain import TouchStatus
+from domain import PolicyPublished, TouchStatus
 from tests.conftest import SEARCH_ATTRIBUTES, program
 from tests.workflows.cast import set_up, wanted
 from tests.workflows.stage import Stage, staged
@@ -24,10 +24,11 @@ FOLDER = Path(__file__).parent
 
 
 async def main_job(stage: Stage) -> None:
-    """Four proposals, one touch, an approval, a reply."""
+    """Four proposals, one touch, a publication, an approval, a reply."""
     await set_up(stage)
     await stage.propose(*(wanted(item) for item in ("sdr-1", "nurture-1", "site-1", "exec-1")))
     await stage.status_when(lambda s: any(t.status is TouchStatus.HANDED_OVER for t in s.touches), "a touch")
+    await stage.handle.signal("policy_published", PolicyPublished(digest="0" * 64))
     await stage.accounts.answer(stage.account_id, await answered(stage, "exec-1"))
     await stage.handle.signal("observe", "garbage")
     await stage.accounts.observe(stage.account_id, [reply()])

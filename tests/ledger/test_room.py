@@ -14,6 +14,7 @@ from domain import (
     PastTouch,
     PastTouchFact,
     ProposalStatus,
+    RulingRequest,
     TouchFact,
     TouchStatus,
 )
@@ -190,6 +191,67 @@ async def test_a_reservation_lasts_until_it_is_known_what_became_of_it(
 
     assert bool(query("SELECT 1 FROM reservations")) == reserved
     assert (await room(ledger, draw(touches=1)) == f.NOON) == has_room
+
+
+@pytest.mark.parametrize("reported_so_far", [False, True], ids=["reserved", "in flight"])
+async def test_a_touch_on_its_way_counts_also_when_that_takes_longer_than_the_window(
+    ledger: Ledger,
+    reported_so_far: bool,  # noqa: FBT001 - the table
+) -> None:
+    """Given a channel that is busy for longer than an hour, an hourly limit of one is not given out twice."""
+    hourly = draw(touches=1, window_seconds=3_600.0)
+    asked = request_of(f.ACCOUNT)
+    assert await ledger.enter_ruling(asked, allowing(asked, hourly))
+    if reported_so_far:
+        await ledger.record(f.batch(f.touch_fact(8, status=TouchStatus.IN_FLIGHT)))
+    late = f.NOON + timedelta(hours=2)
+    other = request_of("contoso", now=late)
+
+    assert not await ledger.enter_ruling(other, allowing(other, hourly))
+    assert await room(ledger, hourly, now=late) == late + timedelta(hours=1)
+    lost = f.NOON + timedelta(hours=26)
+    assert await room(ledger, hourly, now=lost) == lost, "what nobody tells the end of blocks nobody for ever"
+
+
+@pytest.mark.parametrize(
+    "given_up",
+    [
+        request_of("northwind", seq=3, now=f.NOON - timedelta(minutes=2)),
+        request_of("northwind", seq=5, now=f.NOON - timedelta(minutes=1)),
+        request_of("northwind", seq=5, revision=2),
+    ],
+    ids=["of an earlier request", "of the same request in an earlier run", "of this very request"],
+)
+async def test_an_attempt_that_was_given_up_takes_no_place_from_those_who_went_on(
+    ledger: Ledger, given_up: RulingRequest
+) -> None:
+    asked = request_of("northwind", seq=5, revision=2)
+    assert await ledger.enter_ruling(asked, allowing(asked, draw(touches=1)))
+
+    assert await ledger.enter_ruling(given_up, nothing(given_up))
+
+    other = request_of("contoso", now=f.moment(20))
+    assert not await ledger.enter_ruling(other, allowing(other, draw(touches=1)))
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        f.touch_fact(8, status=TouchStatus.RELEASED),
+        f.proposal_fact(8, status=ProposalStatus.SUPPRESSED),
+    ],
+    ids=["its touch", "its end"],
+)
+async def test_an_attempt_that_comes_after_the_facts_reserves_nothing(
+    ledger: Ledger, query: Query, end: LedgerFact
+) -> None:
+    """Nothing would ever give such a place back."""
+    asked = request_of(f.ACCOUNT, seq=7)
+    await ledger.record(f.batch(end))
+
+    assert await ledger.enter_ruling(asked, allowing(asked, draw(touches=1)))
+
+    assert query("SELECT 1 FROM reservations") == []
 
 
 async def test_of_a_hundred_accounts_at_once_one_takes_the_last_place(ledger: Ledger, query: Query) -> None:

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from domain import Content, ReasonCode, RulingRequest, Verdict
+from domain import Content, Hold, Reading, ReasonCode, RulingRequest, Stage, Verdict
 from ledger import HitCounts, Ledger, RuleCount, RuledProposal
 from tests.builders import POLICY
 from tests.ledger import facts as f
@@ -44,13 +44,24 @@ async def test_a_ruling_comes_back_as_it_was_asked_and_answered(ledger: Ledger) 
 
 
 async def test_what_no_rule_reads_is_withheld(ledger: Ledger, query: Query) -> None:
-    asked = request_of("northwind", content=Content(subject="Hello Amira", text="secret"))
+    told = Reading(
+        system="crm",
+        stage=Stage.ENGAGED,
+        urgency=0.5,
+        confidence=0.5,
+        observed_at=f.NOON,
+        note="Amira is on leave",
+    )
+    frozen = Hold(hold_id="h1", placed_by="dana.reyes", reason="Amira complained", placed_at=f.NOON)
+    asked = request_of(
+        "northwind", content=Content(subject="Hello Amira", text="secret"), reading=told
+    ).model_copy(update={"holds": (frozen,), "readings": (told,)})
     await enter(ledger, asked)
 
     ((stored,),) = query("SELECT request FROM rulings")
 
     assert isinstance(stored, str)
-    for personal in ("Hello Amira", "secret", "amira@", '"Amira"', "+44"):
+    for personal in ("Hello Amira", "secret", "amira@", '"Amira"', "+44", "on leave", "complained"):
         assert personal in asked.model_dump_json(), f"the test would see {personal}"
         assert personal not in stored
     (ruling,) = await ledger.rulings()

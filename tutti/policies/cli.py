@@ -288,7 +288,11 @@ def _folder(given: str | None) -> str:
 
 
 def _one_line(reason: str) -> str:
-    said = " ".join(reason.split())[:LONGEST_REASON]
+    from tutti.render import plain
+
+    # What no ledger takes is replaced: control characters, and bytes that are no text in this terminal.
+    readable = plain(reason.encode("utf-8", "replace").decode())
+    said = " ".join(readable.split())[:LONGEST_REASON]
     if not said:
         fail("--reason is empty; say in a few words why", UNUSABLE)
     return said

@@ -20,7 +20,8 @@ from governance import (
     draws,
     tracked,
 )
-from tutti.policies.sets import open_ledger
+from tutti.policies.sets import open_ledger, stored
+from tutti.terminal import CommandError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,7 +77,7 @@ async def _judge_all(
             task = progress.add_task("judging again", total=total if since is None else None)
             async for page in _pages(ledger, since):
                 for recorded in page:
-                    take(PastRuling(await completer.completed(recorded.request), _outcomes(recorded)))
+                    take(PastRuling(await completer.completed(recorded), _outcomes(recorded)))
                 rulings += len(page)
                 progress.advance(task, len(page))
     return rulings
@@ -99,22 +100,28 @@ def _outcomes(recorded: RecordedRuling) -> dict[str, PastOutcome]:
 class _Completer:
     """Adds to a recorded request what its set did not ask the ledger for, and the set at hand does.
 
-    Room in shared limits is asked for as of the moment of the ruling. How often an actor has done something
-    is only known as of today: where it was not recorded, an actor may look more experienced than it was.
+    Room in shared limits is asked for as of the moment of the ruling, also in a limit that has kept its name
+    and counts otherwise now. How often an actor has done something is only known as of today: where it was
+    not recorded, an actor may look more experienced than it was.
     """
 
     def __init__(self, ledger: Ledger, policies: PolicySet) -> None:
         self._ledger = ledger
         self._policies = policies
+        self._earlier: dict[str, PolicySet | None] = {policies.digest: policies}
         self._done: dict[tuple[str, str], int] = {}
 
-    async def completed(self, request: RulingRequest) -> RulingRequest:
+    async def completed(self, recorded: RecordedRuling) -> RulingRequest:
         """Return the request with everything the set at hand wants to know."""
+        request = recorded.request
         standing = request.standing
+        earlier = await self._set_of(recorded.policy_digest)
+        asked_then = frozenset(draws(earlier, request)) if earlier is not None else frozenset()
         missing = [
             (proposal_id, draw)
             for proposal_id, draw in draws(self._policies, request)
-            if f"{draw.rule_id}/{proposal_id}" not in standing.room_at
+            if (proposal_id, draw) not in asked_then
+            or f"{draw.rule_id}/{proposal_id}" not in standing.room_at
         ]
         asked = [pair for pair in tracked(self._policies, request) if "/".join(pair) not in standing.done]
         if not missing and not asked:
@@ -132,6 +139,15 @@ class _Completer:
             done["/".join(pair)] = await self._count(pair, request)
         update = {"standing": standing.model_copy(update={"room_at": room_at, "done": done})}
         return request.model_copy(update=update)
+
+    async def _set_of(self, digest: str) -> PolicySet | None:
+        """Return the set that a ruling was made under; None if this code cannot read it any more."""
+        if digest not in self._earlier:
+            try:
+                self._earlier[digest] = (await stored(self._ledger, (digest[:12], digest))).policies
+            except CommandError:
+                self._earlier[digest] = None
+        return self._earlier[digest]
 
     async def _count(self, pair: tuple[str, str], request: RulingRequest) -> int:
         if pair not in self._done:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -66,7 +67,8 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
 
 def is_folder(name: str) -> bool:
     """Tell whether a name means a folder; a number means a release, even beside a folder of that name."""
-    return Path(name).is_dir() and not _NUMBER.fullmatch(name)
+    # Unlike Path.is_dir it takes any name, such as one too long for a file.
+    return os.path.isdir(name) and not _NUMBER.fullmatch(name)  # noqa: PTH112
 
 
 def load_folder(name: str | Path) -> NamedSet:

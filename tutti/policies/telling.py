@@ -93,6 +93,10 @@ def told_releases(releases: Sequence[Release]) -> RenderableType:
 
 def told_comparison(label: str, comparison: Comparison) -> RenderableType:
     """Return what would have been decided otherwise."""
+    if not comparison.rulings:
+        return Text(
+            f"no rulings on record for that time, so nothing can be said of {plain(label)}", style="yellow"
+        )
     changed = (
         f"{comparison.changed:,} of {counted(comparison.decisions, 'decision')} would come out otherwise"
     )

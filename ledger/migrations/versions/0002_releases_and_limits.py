@@ -12,7 +12,7 @@ down_revision = "0001"
 _INDEXES = {
     "ix_touches_at": ["at"],
     "ix_touches_channel": ["channel", "at"],
-    "ix_touches_actor": ["actor", "at"],
+    "ix_touches_actor": ["actor", "at", "cost", "status", "channel", "action"],
     "ix_touches_done": ["actor", "action", "status"],
 }
 
