@@ -159,7 +159,7 @@ def test_a_folder_in_place_of_a_file_and_a_file_in_place_of_the_folder_are_named
     (other,) = refusal(folder / "timing.yaml").problems
 
     assert (problem.place.file, problem.code) == ("frequency.yaml", "unreadable")
-    assert "Is a directory" in problem.message
+    assert "a folder or a device in place of the file" in problem.message
     assert other.message == "there is no such directory of policies"
 
 
