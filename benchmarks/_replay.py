@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from activities.policies import publish_first
 from benchmarks._figures import Figure, at_most
 from benchmarks._rulebook import request
 from benchmarks._stage import POLICIES, MeasurementError
@@ -65,6 +66,7 @@ async def _record(settings: Settings, policies: PolicySet) -> tuple[int, float]:
     ledger = await Ledger.open(settings.ledger)
     try:
         await ledger.migrate()
+        await publish_first(ledger, policies)
         for number in range(rulings):
             one = asked.model_copy(update={"account_id": f"account-{number}"})
             ruling = rule(policies, one)

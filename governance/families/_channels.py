@@ -79,6 +79,12 @@ def build_channels(file: ChannelsFile, builder: Builder) -> dict[str, Channel]:
             heartbeat_seconds=entry.heartbeat.total_seconds(),
             retry_after_seconds=entry.retry_after.total_seconds(),
         )
+        if entry.heartbeat > entry.start_to_close:
+            builder.reject(
+                ("channels", index, "heartbeat"),
+                "an attempt is over before its worker would count as lost; it must not be longer than "
+                "start_to_close",
+            )
         if handover.longest > LONGEST_FLIGHT:
             builder.reject(
                 ("channels", index, "start_to_close"),

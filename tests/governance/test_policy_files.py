@@ -226,3 +226,10 @@ def test_a_touch_cannot_be_on_its_way_for_longer_than_a_day(tmp_path: Path) -> N
 
     with pytest.raises(PolicyError, match=r"channels\.yaml:\d+:\d+.*longer than a day"):
         load_policy_set(folder)
+
+
+def test_a_worker_must_be_able_to_count_as_lost(tmp_path: Path) -> None:
+    folder = edited(tmp_path, "channels.yaml", ("heartbeat: 30s", "heartbeat: 3m"))
+
+    with pytest.raises(PolicyError, match=r"channels\.yaml:\d+:\d+.*must not be longer than start_to_close"):
+        load_policy_set(folder)
