@@ -26,6 +26,7 @@ from governance.cel._conditions import Bound, Condition, EvaluationError
 FAR = datetime(2099, 12, 31, tzinfo=UTC)
 """Stands for `never`; moments of the language end with the year 2099."""
 _LONGEST_MESSAGE = 300
+_MOST_DIGITS = 17
 
 FAMILIES = (
     "engine",
@@ -92,6 +93,21 @@ def one_line(text: str) -> str:
     if not text.isprintable():
         line = "".join(character if character.isprintable() else " " for character in text)
     return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 1] + "…"
+
+
+def told_apart(one: float, other: float, digits: int) -> tuple[str, str]:
+    """Return two numbers as people read them, with enough digits to see that they differ.
+
+    Args:
+        one: A number.
+        other: What it is compared with.
+        digits: Digits after the point that are enough where they already differ.
+    """
+    told = f"{one:,.{digits}f}", f"{other:,.{digits}f}"
+    while one != other and told[0] == told[1] and digits < _MOST_DIGITS:
+        digits += 1
+        told = f"{one:,.{digits}f}", f"{other:,.{digits}f}"
+    return told
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from domain import ProposalStatus, ReasonCode, RuleHit, Verdict
-from governance._case import Origin, evaluation_error
+from governance._case import Origin, evaluation_error, told_apart
 from governance._facts import LOSERS, winner_facts
 from governance._hearing import IN_FLIGHT_PAUSE, UNREADABLE_FACTS, Hearing, World, clocks_of, too_late
 from governance._limits import NotBefore, Timeline, settle
@@ -242,9 +242,9 @@ def _ahead_hits(contest: _Contest, one: Contestant, ahead: _Ahead | None) -> lis
         return []
     best = ahead.better[0].proposal
     due = f"{best.due_at:%Y-%m-%d %H:%M:%S}Z"
+    theirs, own = told_apart(best.score, one.score.total, 2)
     message = (
-        f"{rule.origin.message.removesuffix('.')} ({best.proposal_id} is due {due}; "
-        f"{best.score:,.2f} against {one.score.total:,.2f})."
+        f"{rule.origin.message.removesuffix('.')} ({best.proposal_id} is due {due}; {theirs} against {own})."
     )
     until = _earliest(contest, one, ahead.better)
     return [rule.origin.hit(Verdict.DEFER, ReasonCode.LOWER_PRIORITY, message=message, until=until)]
@@ -291,18 +291,19 @@ def _rank(contest: _Contest, ranked: Sequence[Contestant]) -> None:
     for rank, one in enumerate((winner, *others), start=1):
         one.hearing.rank = rank
     if others:
-        message = f"Goes first with a score of {winner.score.total:,.2f}; {_next(winner, others[0])}."
+        message = f"Goes first with a score of {_next(winner, others[0])}."
         winner.hearing.hits.append(_WINNER.hit(Verdict.ALLOW, ReasonCode.ALLOWED, message=message))
 
 
 def _next(winner: Contestant, second: Contestant) -> str:
+    best, next_best = told_apart(winner.score.total, second.score.total, 2)
     if winner.score.total != second.score.total:
-        return f"the next has {second.score.total:,.2f}"
-    return f"the next has the same, {_tie(winner, second)} decides"
+        return f"{best}; the next has {next_best}"
+    return f"{best}; the next has the same, {_tie(winner, second)} decides"
 
 
 def _compared(one: Contestant, winner: Contestant) -> str:
-    scores = f"{winner.score.total:,.2f} against {one.score.total:,.2f}"
+    scores = " against ".join(told_apart(winner.score.total, one.score.total, 2))
     if one.score.total == winner.score.total:
         return f"{scores}, {_tie(one, winner)} decides"
     if one.score.total > winner.score.total:

@@ -201,7 +201,13 @@ def _read(directory: Path) -> tuple[dict[str, bytes], list[Problem]]:
     for file in sorted(_WANTED):
         try:
             if (directory / file).exists() and not (directory / file).is_file():
-                problems.append(_about(file, "there is a folder or a device in place of the file; put the file there", "unreadable"))
+                problems.append(
+                    _about(
+                        file,
+                        "there is a folder or a device in place of the file; put the file there",
+                        "unreadable",
+                    )
+                )
                 continue
             contents[file] = (directory / file).read_bytes()
         except FileNotFoundError:

@@ -13,7 +13,9 @@ from governance._case import Case, Origin
 from governance._fields import ConditionText, Duration, NotEmpty, PolicyModel, RuleEntry, Sentence
 from governance.cel._conditions import Condition
 
-_UNITS = (("days", 86_400.0), ("hours", 3_600.0), ("minutes", 60.0))
+_UNITS = (("day", 86_400.0), ("hour", 3_600.0), ("minute", 60.0), ("second", 1.0))
+_WHOLE = 100
+"""From this number on nobody wants to read parts."""
 
 Names = Annotated[tuple[Identifier, ...], NotEmpty]
 """Actions, intents or channels of which the proposal must have one."""
@@ -157,9 +159,10 @@ def apply_eligibility(eligibility: Eligibility, case: Case) -> None:
     age = _evidence_age(case)
     for test in eligibility.evidence:
         if age > test.max_age and test.concerns(case):
-            message = (
-                f"{test.origin.message} The newest is {_spoken(age)} old, and {_spoken(test.max_age)} count."
-            )
+            old, most = _spoken(age), _spoken(test.max_age)
+            old = f"more than {old}" if old == most else old
+            count = "counts" if most.startswith("1 ") else "count"
+            message = f"{test.origin.message} The newest is {old} old, and {most} {count}."
             case.hits.append(test.origin.hit(test.effect, ReasonCode.EVIDENCE_STALE, message=message))
 
 
@@ -173,7 +176,7 @@ def _evidence_age(case: Case) -> timedelta:
 def _spoken(span: timedelta) -> str:
     """Return a length of time in its largest unit, such as `16.3 days`."""
     seconds = span.total_seconds()
-    for unit, length in _UNITS:
-        if seconds >= length:
-            return f"{seconds / length:.3g} {unit}"
-    return f"{seconds:.3g} seconds"
+    unit, length = next((each for each in _UNITS if seconds >= each[1]), _UNITS[-1])
+    count = seconds / length
+    told = f"{count:,.0f}" if count >= _WHOLE else f"{count:.3g}"
+    return f"{told} {unit}" if told == "1" else f"{told} {unit}s"

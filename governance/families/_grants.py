@@ -8,7 +8,7 @@ from datetime import date, datetime
 from enum import StrEnum
 
 from domain import ActorKind, Autonomy, Proposal, ReasonCode, Reversibility, Verdict
-from governance._case import Actor, Case, Origin, one_line
+from governance._case import Actor, Case, Origin, one_line, told_apart
 from governance._shared import SharedLimit, written
 from governance.cel._conditions import Condition
 
@@ -175,9 +175,8 @@ def _check_novelty(grant: Grant, case: Case) -> None:
     actor, action = case.actor.actor_id, case.candidate.proposal.action
     done = case.standing.done.get(f"{actor}/{action}", 0)
     if done < grant.novelty:
-        message = (
-            f"{actor} is new to {action}: it has done it {done} times, and is asked until {grant.novelty}."
-        )
+        times = "1 time" if done == 1 else f"{done} times"
+        message = f"{actor} is new to {action}: it has done it {times}, and is asked until {grant.novelty}."
         _ask(grant, case, message, ReasonCode.NOVELTY)
 
 
@@ -195,8 +194,8 @@ def _check_reversibility(grant: Grant, case: Case) -> None:
 def _check_value(grant: Grant, case: Case) -> None:
     value = case.candidate.proposal.value
     if value > grant.max_value:
-        actor = case.actor.actor_id
-        message = f"{actor} may act alone up to a value of {grant.max_value:,.0f}; this is {value:,.0f}."
+        most, this = told_apart(grant.max_value, value, 0)
+        message = f"{case.actor.actor_id} may act alone up to a value of {most}; this is {this}."
         _ask(grant, case, message)
 
 
@@ -211,10 +210,12 @@ def _check_reach(grant: Grant, case: Case) -> None:
 def _check_confidence(grant: Grant, case: Case) -> None:
     confidence, actor = case.candidate.proposal.confidence, case.actor.actor_id
     if confidence < grant.ask_at:
-        message = f"{actor} is too unsure of this: {confidence:.2f} is below {grant.ask_at:.2f}."
+        sure, needed = told_apart(confidence, grant.ask_at, 2)
+        message = f"{actor} is too unsure of this: {sure} is below {needed}."
         case.hits.append(grant.origin.hit(Verdict.SUPPRESS, ReasonCode.LOW_CONFIDENCE, message=message))
     elif confidence < grant.act_at:
-        message = f"{actor} is not sure enough to act alone: {confidence:.2f} is below {grant.act_at:.2f}."
+        sure, needed = told_apart(confidence, grant.act_at, 2)
+        message = f"{actor} is not sure enough to act alone: {sure} is below {needed}."
         _ask(grant, case, message, ReasonCode.LOW_CONFIDENCE)
 
 
@@ -231,9 +232,11 @@ def _used_up(grant: Grant, budget: SharedLimit, case: Case, room: datetime) -> s
     per = f"per {written(budget.window)}"
     cost = case.candidate.proposal.cost
     if budget.amount is None:
-        what = f"the {budget.touches:,} touches {per} that {grant.granted_by} has granted"
+        touches = "1 touch" if budget.touches == 1 else f"{budget.touches:,} touches"
+        what = f"the {touches} {per} that {grant.granted_by} has granted"
     elif cost > budget.amount:
-        return f"This costs {cost:,.2f}, more than the whole budget of {budget.amount:,.2f} {per}."
+        this, whole = told_apart(cost, budget.amount, 2)
+        return f"This costs {this}, more than the whole budget of {whole} {per}."
     else:
         left = f"all but less than {cost:,.2f} of " if cost > 0 else ""
         what = f"{left}the {budget.amount:,.2f} {per} that {grant.granted_by} has granted"

@@ -13,6 +13,7 @@ from domain import (
     Verdict,
 )
 from governance import PolicyError, PolicySet
+from governance._hearing import IN_FLIGHT_PAUSE
 from tests.governance.rivalries import arbitration, scheduled
 from tests.governance.worlds import (
     NOW,
@@ -181,6 +182,18 @@ class TestTries:
 
         assert made["sdr-1"].verdict is Verdict.ALLOW
         assert (made["notice"].verdict, made["notice"].reason) == (Verdict.DEFER, ReasonCode.LOWER_PRIORITY)
+        assert made["notice"].until == NOW + IN_FLIGHT_PAUSE, "no limit holds it, only the winner's hand-over"
+
+    def test_a_service_message_that_dies_meanwhile_is_dropped(self) -> None:
+        notice = email(proposal_id="notice", actor="lena.fischer", action="send_outage_notice", value=1.0)
+        dying = candidate(notice, expires_at=NOW + IN_FLIGHT_PAUSE)
+
+        made = decisions(policies(), request(email(), dying))
+
+        assert (made["notice"].verdict, made["notice"].reason) == (
+            Verdict.SUPPRESS,
+            ReasonCode.LOWER_PRIORITY,
+        )
 
     def test_losers_rules_that_are_tried_out_drop_nobody(self) -> None:
         trial = arbitration(lambda content: content["losers"][0].update(mode="log_only"))

@@ -73,6 +73,34 @@ def test_the_latest_reading_of_a_system_is_its_only_vote() -> None:
         assert (found.stage, found.systems) == (Stage.AWARE, 1)
 
 
+@pytest.mark.parametrize(
+    ("counts", "beside"),
+    [
+        ({"confidence": 0.9}, {"confidence": 0.8}),
+        ({"stage": Stage.AWARE}, {"stage": Stage.CLOSING}),
+        ({"urgency": 0.6}, {"urgency": 0.5}),
+        ({"note": ""}, {"note": None}),
+        ({"note": "A"}, {"note": ""}),
+        ({"note": "b"}, {"note": "a"}),
+        ({"note": "A"}, {"note": None}),
+    ],
+    ids=["surer", "less advanced", "more urgent", "noted", "noted at all", "later note", "noted or not"],
+)
+def test_of_two_readings_of_one_moment_the_same_one_counts_in_any_order(
+    counts: dict[str, object], beside: dict[str, object]
+) -> None:
+    first = reading("website", Stage.CLOSING)
+    one, two = first.model_copy(update=counts), first.model_copy(update=beside)
+
+    # Given a system that is believed more and says otherwise, what counts is told as dissent.
+    crm = reading("crm", Stage.TARGET, confidence=1.0)
+
+    for order in ([one, two, crm], [crm, two, one]):
+        found = assess(policies(), order, NOW)
+        assert found is not None
+        assert found.dissent == (one,)
+
+
 def test_without_weight_there_is_no_assessment() -> None:
     assert assess(policies(), [], NOW) is None
     assert assess(policies(), [reading("crm", Stage.ENGAGED, confidence=0.0)], NOW) is None

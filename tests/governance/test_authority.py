@@ -178,6 +178,19 @@ def test_novelty_asks_for_the_numbers_it_needs_and_no_others(tmp_path: Path) -> 
     assert tracked(ended, asked) == ()
 
 
+@pytest.mark.parametrize("level", ["off", "draft_only", "act_and_report"])
+def test_novelty_that_asks_for_nothing_is_refused_with_the_reason(tmp_path: Path, level: str) -> None:
+    with pytest.raises(PolicyError) as caught:
+        granting(tmp_path, grant(novelty=f"{{first: 5, level: {level}}}"))
+
+    (problem,) = caught.value.problems
+    assert problem.message == (
+        "novelty can ask for an approval (approval_required); below that nothing would ever go out, the "
+        "actor would stay new, and act_and_report would change nothing"
+    )
+    assert problem.place.line == 2
+
+
 BUDGETS = "[{touches: 50, per: 1d}, {cost: 500, per: 7d}]"
 TOUCHES, COST = "extra#touches-86400s", "extra#cost-604800s"
 

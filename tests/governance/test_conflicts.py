@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import permutations
 
 import pytest
@@ -18,6 +18,7 @@ from domain import (
     Verdict,
 )
 from governance import PolicyError
+from governance._hearing import IN_FLIGHT_PAUSE
 from tests.governance.rivalries import arbitration, caring, closing, scheduled, with_conflict
 from tests.governance.worlds import (
     NOW,
@@ -179,6 +180,44 @@ class TestConflicts:
         assert waits.until >= due + GAP
         person = scheduled(closing(), 1.0, None, status=ProposalStatus.PENDING_APPROVAL, answer_by=due)
         assert only(rule, caring(), scheduled=(person,)).until == due
+
+    def test_deferring_behind_one_that_a_person_decides_waits_for_the_answer(self) -> None:
+        rule = with_conflict(("then", "defer"), ("keeps", "closing"))
+
+        made = decisions(rule, request(executive(intent="closing"), caring()))
+
+        route = made["exec-1"].route
+        assert route is not None
+        assert made["care-1"].until == route.expires_at == NOW + timedelta(days=1)
+
+    @pytest.mark.parametrize("due", [NOW - timedelta(hours=1), NOW])
+    def test_one_that_is_due_already_is_ruled_right_after_this_ruling(self, due: datetime) -> None:
+        """So the rest is reckoned from a moment that is still to come."""
+        rule = with_conflict(("then", "defer"), ("keeps", "closing"))
+
+        waits = only(rule, caring(), scheduled=(scheduled(closing(), 1.0, due),))
+
+        assert waits.until == NOW + IN_FLIGHT_PAUSE + GAP
+
+    def test_behind_a_scheduled_one_the_rest_between_intents_is_kept_too(self) -> None:
+        """What the scheduled one is after is what its proposal said, whatever its action is called."""
+        rule = with_conflict(("then", "defer"), ("apart", "20d"), ("keeps", "closing"))
+        due = NOW + timedelta(days=3)
+
+        waits = only(rule, caring(), scheduled=(scheduled(closing(), 1.0, due),))
+
+        assert waits.until == due + timedelta(days=20)
+
+    def test_a_loser_that_stands_back_for_nobody_still_keeps_apart_from_the_winner(self) -> None:
+        """The rule concerns the smaller one alone, which it keeps: so it only lost, and then has to rest."""
+        rule = with_conflict(("keeps", "closing"), ("apart", "20d"), ("when", "proposal.value < 1000.0"))
+
+        made = decisions(rule, request(closing(value=999.0), caring()))
+
+        assert made["care-1"].verdict is Verdict.ALLOW
+        lost = made["close-1"]
+        assert (lost.verdict, lost.reason) == (Verdict.DEFER, ReasonCode.LOWER_PRIORITY)
+        assert lost.until == lost.hits[0].until == NOW + timedelta(days=20)
 
     def test_two_that_are_equal_do_not_wait_for_each_other(self) -> None:
         rule = with_conflict(("then", "defer"))

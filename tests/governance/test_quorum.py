@@ -96,6 +96,24 @@ def test_a_quorum_larger_than_the_group_is_refused_with_both_numbers(tmp_path: P
     assert "4 must approve, but the group 'sales-leadership' has only 3 members" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [("[tom.okafor]", "only 1 member"), ("[dana.reyes, tom.okafor]", "only 2 members")],
+)
+def test_the_group_that_is_too_small_is_told_with_its_size(tmp_path: Path, members: str, words: str) -> None:
+    edited(tmp_path, "people.yaml", ("members: [dana.reyes, tom.okafor]", f"members: {members}"))
+    ask = "  group: sales-leadership\n  answer_within: 8h"
+
+    with pytest.raises(PolicyError) as caught:
+        load_policy_set(edited(tmp_path, "approvals.yaml", (ask, f"{ask}\n  quorum: 3")))
+
+    (problem,) = caught.value.problems
+    assert problem.message == (
+        f"3 must approve, but the group 'sales-leadership' has {words}; "
+        "lower the quorum or add members in people.yaml"
+    )
+
+
 @pytest.mark.parametrize("quorum", [0, -1])
 def test_nobody_is_no_quorum(tmp_path: Path, quorum: int) -> None:
     with pytest.raises(PolicyError, match=r"approvals\.yaml:\d+:\d+: error:") as caught:

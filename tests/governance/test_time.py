@@ -228,6 +228,14 @@ def test_the_end_of_the_quiet_is_what_a_walk_minute_by_minute_finds(
                 assert quiet.earliest(moment, zones) == first_free, moment
 
 
+def test_a_clock_that_jumps_exactly_a_day_after_the_question_ends_the_quiet() -> None:
+    """Berlin is quiet until 02:30, which the clock skips; Tokyo covers Berlin's ten minutes of before."""
+    quiet = QuietHours(2 * 60 + 40, 2 * 60 + 30, frozenset({4, 5}))
+    jump = utc("2026-03-29 01:00")
+
+    assert quiet.earliest(jump - DAY, (ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Tokyo"))) == jump
+
+
 def _days_of_change(zone: str) -> list[datetime]:
     """Three days before each clock change of 2026."""
     place, days = ZoneInfo(zone), [utc("2026-01-01") + n * DAY for n in range(365)]
