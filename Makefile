@@ -3,6 +3,7 @@
 #   make demo    show Tutti at work on this machine
 #   make test    lint, types, import walls, tests
 #   make bench   measure
+#   make mutate  change governance on purpose and see whether a test notices (hours)
 #   make env     only build .venv (the others do it when needed)
 #   make lock    resolve the dependencies again
 #   make clean   remove what the targets above made
@@ -12,7 +13,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test bench env lock clean FORCE
+.PHONY: help demo test bench mutate env lock clean FORCE
 
 BIN := .venv/bin
 STAMP := .venv/.ready
@@ -36,6 +37,9 @@ demo: $(STAMP)
 
 bench: $(STAMP)
 	@$(BIN)/python -m benchmarks
+
+mutate: $(STAMP)
+	@$(BIN)/mutmut run
 
 test: $(STAMP)
 	@echo "== ruff check: lint"
@@ -104,5 +108,5 @@ lock:
 
 # The local stack's data in .tutti stays: it may be wanted, and `tutti` is the one to delete it.
 clean:
-	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv build dist mutants *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
