@@ -1,19 +1,16 @@
 """The same request under the same files gives the same ruling, byte for byte, in every process."""
 
 import hashlib
-import os
-import subprocess
-import sys
 
 from tests.governance.worlds import (
     DEFAULT,
     NOW,
-    ROOT,
     email,
     executive,
     nurture,
     personalization,
     policies,
+    printed_elsewhere,
     request,
     rule,
     touch,
@@ -40,17 +37,7 @@ def ruling_digest() -> str:
 def test_no_hash_seed_changes_a_ruling() -> None:
     script = "from tests.governance.test_determinism import ruling_digest; print(ruling_digest())"
 
-    elsewhere = {
-        subprocess.run(
-            [sys.executable, "-c", script],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-        for seed in ("1", "4242")
-    }
+    elsewhere = printed_elsewhere(script, "1", "4242")
 
     assert elsewhere == {ruling_digest()}
 

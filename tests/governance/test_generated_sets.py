@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
-import subprocess
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -29,7 +26,6 @@ from domain import (
     RulingRequest,
     Scheduled,
     TouchRecord,
-    TouchStatus,
     Verdict,
 )
 from governance import PolicySet
@@ -53,12 +49,13 @@ from tests.governance.worlds import (
     CONTACTS,
     NORTHWIND,
     NOW,
-    ROOT,
     candidate,
     email,
     executive,
+    landed,
     nurture,
     personalization,
+    printed_elsewhere,
     request,
     rule,
     touch,
@@ -183,13 +180,9 @@ def test_what_waits_is_not_held_back_by_the_same_rules_at_its_time(
     if decision.until is None or decision.until >= world.candidates[0].expires_at:
         return
     # Those that were waited for have given up by then, and the touch in flight has ended.
-    landed = tuple(
-        each.model_copy(update={"status": TouchStatus.HANDED_OVER})
-        if each.status is TouchStatus.IN_FLIGHT
-        else each
-        for each in world.touches
+    then_world = world.model_copy(
+        update={"now": decision.until, "touches": landed(world.touches), "scheduled": ()}
     )
-    then_world = world.model_copy(update={"now": decision.until, "touches": landed, "scheduled": ()})
 
     (then,) = rule(policy_set(draft), then_world).decisions
 
@@ -367,16 +360,6 @@ def full_digest() -> str:
 
 def test_no_hash_seed_changes_a_byte() -> None:
     script = "from tests.governance.test_generated_sets import full_digest; print(full_digest())"
-    told = {
-        subprocess.run(
-            [sys.executable, "-c", script],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-        for seed in ("7", "987654321")
-    }
+    told = printed_elsewhere(script, "7", "987654321")
 
     assert told == {full_digest()}

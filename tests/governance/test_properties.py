@@ -34,6 +34,7 @@ from tests.governance.worlds import (
     candidate,
     email,
     executive,
+    landed,
     nurture,
     personalization,
     policies,
@@ -251,22 +252,18 @@ def test_what_is_deferred_is_allowed_then_if_nothing_else_changes(
     if decision.until is None or decision.until >= world.candidates[0].expires_at:
         return
     # The touch in flight has ended by then; everything else is as it was.
-    landed = tuple(
-        each.model_copy(update={"status": TouchStatus.HANDED_OVER})
-        if each.status is TouchStatus.IN_FLIGHT
-        else each
-        for each in world.touches
-    )
 
     (then,) = rule(
-        policies(directory), world.model_copy(update={"now": decision.until, "touches": landed})
+        policies(directory),
+        world.model_copy(update={"now": decision.until, "touches": landed(world.touches)}),
     ).decisions
 
     assert then.verdict is Verdict.ALLOW
     just_before = decision.until - timedelta(microseconds=1)
     if just_before > world.now:
         (still,) = rule(
-            policies(directory), world.model_copy(update={"now": just_before, "touches": landed})
+            policies(directory),
+            world.model_copy(update={"now": just_before, "touches": landed(world.touches)}),
         ).decisions
         if all(hit.rule_id != "engine.touch_in_flight" for hit in decision.hits):
             assert still.verdict is not Verdict.ALLOW

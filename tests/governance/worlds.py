@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -195,3 +199,28 @@ def only(policy_set: PolicySet, proposal: Candidate | Proposal, **changes: objec
 
 def rule_ids(decision: Decision) -> set[str]:
     return {hit.rule_id for hit in decision.hits}
+
+
+def landed(touches: Iterable[TouchRecord]) -> tuple[TouchRecord, ...]:
+    """The same touches when the one in flight has ended."""
+    return tuple(
+        each.model_copy(update={"status": TouchStatus.HANDED_OVER})
+        if each.status is TouchStatus.IN_FLIGHT
+        else each
+        for each in touches
+    )
+
+
+def printed_elsewhere(script: str, *seeds: str) -> set[str]:
+    """What a script prints in processes of their own, one for each hash seed."""
+    return {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for seed in seeds
+    }
