@@ -58,6 +58,8 @@ class Contact(Frozen):
     """In E.164 form, such as +4930123456."""
     opted_out_at: Moment | None = None
     """When the person objected; once set, no later profile clears it."""
+    left_at: Moment | None = None
+    """When the person left the company: nothing is addressed to them here any more."""
 
     @property
     def person_key(self) -> str | None:
@@ -104,6 +106,8 @@ class Signal(Frozen):
     contact_id: Identifier | None = None
     reading: Reading | None = None
     """What the signal means, worked out at the door."""
+    enters: Annotated[tuple[Identifier, ...], Field(max_length=20)] = ()
+    """Plays that this kind of signal may start, worked out at the door; whether one does is decided later."""
     facts: Annotated[dict[FactName, FactText], Field(max_length=32)] = {}
     summary: ShortText | None = None
 

@@ -18,7 +18,8 @@ from domain._account import (
 )
 from domain._base import Amount, Frozen, Identifier, LongText, Moment, Share, ShortText
 from domain._canonical import Plain, digest_of
-from domain._touch import Handover, TouchRecord
+from domain._stop import Stop
+from domain._touch import Handover, PlayRef, TouchRecord
 from domain._vocabulary import ProposalStatus, ReasonCode, Verdict
 
 
@@ -27,7 +28,13 @@ class Content(Frozen):
 
     subject: ShortText | None = None
     text: LongText = ""
+    html: LongText | None = None
+    """The text as HTML; without it, a channel that needs HTML makes it from the text."""
     fields: Annotated[dict[FactName, FactText], Field(max_length=32)] = {}
+
+
+def _unsaid(content: Content) -> set[str]:
+    return {"html"} if content.html is None else set()
 
 
 class Proposal(Frozen):
@@ -60,6 +67,8 @@ class Proposal(Frozen):
     content: Content = Content()
     reading: Reading | None = None
     """How the proposing system reads the account; merged like a signal's."""
+    play: PlayRef | None = None
+    """The step of a play that it would carry out; set by the account itself, refused from anybody else."""
 
     def digest(self, account_id: str) -> str:
         """Return the SHA-256 of the exact action: what an approval is bound to."""
@@ -70,7 +79,7 @@ class Proposal(Frozen):
             "action": self.action,
             "channel": self.channel,
             "contact_id": self.contact_id,
-            "content": self.content.model_dump(mode="json"),
+            "content": self.content.model_dump(mode="json", exclude=_unsaid(self.content)),
         }
         # Only where they are said: proposals that never had them keep the digest they were approved under.
         if self.intent is not None:
@@ -205,6 +214,8 @@ class Decision(Frozen):
     """Set for `require_approval`."""
     handover: Handover | None = None
     """Set for `allow`: how to reach the channel."""
+    good_until: Moment | None = None
+    """Set for `allow`: from when on a limit in time would speak again, such as quiet hours."""
     draws: tuple[Draw, ...] = ()
     """Set for `allow`: the places it takes in limits that all accounts share."""
 
@@ -253,6 +264,8 @@ class RulingRequest(Frozen):
     """Contact ids that the shared suppression store blocks; filled in right before ruling."""
     standing: Standing = Standing()
     """What the tenant as a whole has done; filled in right before ruling."""
+    stops: tuple[Stop, ...] = ()
+    """Kill switches that are on; filled in right before ruling."""
     seq: int = 0
     """Number of the account's latest fact: later facts are about what came after this request."""
     revision: int

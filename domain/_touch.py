@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Final
 
-from pydantic import EmailStr, Field, StringConstraints
+from pydantic import ConfigDict, EmailStr, Field, StringConstraints
 
 from domain._account import FactName, FactText
 from domain._base import Amount, Frozen, Identifier, LongText, Moment, ShortText
-from domain._vocabulary import Delivery, OutcomeKind, ReceiptStatus, TouchStatus
+from domain._vocabulary import Delivery, OutcomeKind, RecallStatus, ReceiptStatus, TouchStatus
 
 TouchId = Annotated[ShortText, StringConstraints(min_length=1)]
 """Identity of one touch and the only safe idempotency key: `<account>/<proposal>/<attempt>`."""
@@ -38,6 +38,10 @@ class Handover(Frozen):
     """How long a channel worker may stay silent before it counts as lost."""
     retry_after_seconds: Annotated[float, Field(gt=0.0)]
     """When an undelivered touch is ruled again."""
+    recalls: bool = False
+    """Whether the channel can take a touch back: its worker also has the activity `recall`."""
+    priority: Annotated[int, Field(ge=1, le=5)] = 3
+    """Place in the channel's queue among the touches of all accounts: 1 goes first."""
 
     @property
     def longest(self) -> timedelta:
@@ -54,8 +58,21 @@ class Recipient(Frozen):
     email: EmailStr | None = None
 
 
+class PlayRef(Frozen):
+    """Which step of which run of a play something belongs to."""
+
+    run_id: Identifier
+    play_id: Identifier
+    step: Identifier
+
+
 class Touch(Frozen):
-    """One contact with the account through a channel: the input of every channel activity."""
+    """One contact with the account through a channel: the input of every channel activity.
+
+    Readers ignore fields they do not know: a channel built for this version takes what later ones add.
+    """
+
+    model_config = ConfigDict(extra="ignore")
 
     touch_id: TouchId
     account_id: Identifier
@@ -73,7 +90,13 @@ class Touch(Frozen):
     """None for touches of the account as a whole."""
     subject: ShortText | None = None
     text: LongText = ""
+    html: LongText | None = None
+    """The text as HTML, if whoever proposed it wrote one."""
     fields: Annotated[dict[FactName, FactText], Field(max_length=32)] = {}
+    play: PlayRef | None = None
+    """The step of a play that it carries out."""
+    good_until: Moment | None = None
+    """Until when the ruling behind it holds: past this moment nothing may be handed over; None: no limit."""
     digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
     """SHA-256 of the exact action that was ruled on (and, if needed, approved)."""
     approved_by: ShortText | None = None
@@ -88,6 +111,35 @@ class Receipt(Frozen):
     at: Moment
     provider_ref: ShortText | None = None
     """The provider's own id, e.g. a Message-ID."""
+    detail: Annotated[LongText, StringConstraints(max_length=1_000)] | None = None
+    retry_at: Moment | None = None
+    """With `undelivered`: the provider takes nothing before this moment, as after a rate limit."""
+    outcome: OutcomeKind | None = None
+    """What the provider told about the person at once: `bounce` for an address that does not exist."""
+
+
+class Recall(Frozen):
+    """Take a touch back: the input of a channel's activity `recall`."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    touch_id: TouchId
+    account_id: Identifier
+    channel: Identifier
+    action: Identifier
+    contact_id: Identifier | None = None
+    provider_ref: ShortText | None = None
+    """What the receipt of the touch said, to find it by."""
+    reason: ShortText
+    """Why, for whoever reads the provider's record."""
+
+
+class Recalled(Frozen):
+    """What became of taking a touch back: the output of a channel's activity `recall`."""
+
+    touch_id: TouchId
+    status: RecallStatus
+    at: Moment
     detail: Annotated[LongText, StringConstraints(max_length=1_000)] | None = None
 
 
@@ -109,6 +161,14 @@ class TouchRecord(Frozen):
     """What came back, and when it first did."""
     governed: bool = True
     """False: made by a tool outside Tutti and reported afterwards."""
+    play: PlayRef | None = None
+    """The step of a play that it carried out."""
+    provider_ref: ShortText | None = None
+    """The provider's own id; kept only where the channel can take the touch back."""
+    recall_queue: ShortText | None = None
+    """Queue of the channel's worker, if that can take the touch back."""
+    recalled_at: Moment | None = None
+    """When it was taken back; it still counts against caps, because it was seen."""
 
 
 class Outcome(Frozen):
@@ -120,3 +180,5 @@ class Outcome(Frozen):
     kind: OutcomeKind
     at: Moment
     contact_id: Identifier | None = None
+    detail: ShortText | None = None
+    """A line for people, such as the provider's reason for a bounce."""

@@ -126,6 +126,7 @@ class SignalKind(StrEnum):
     OPT_OUT = "opt_out"
     BOUNCE = "bounce"
     COMPLAINT = "complaint"
+    LEFT_COMPANY = "left_company"
     NOTE = "note"
 
 
@@ -206,6 +207,13 @@ class ReasonCode(StrEnum):
     EVALUATION_ERROR = "EVALUATION_ERROR"
     CHANNEL_REJECTED = "CHANNEL_REJECTED"
     CHANNEL_DOWN = "CHANNEL_DOWN"
+    RATE_LIMITED = "RATE_LIMITED"
+    STOPPED = "STOPPED"
+    CONTACT_LEFT = "CONTACT_LEFT"
+    NO_AUDIENCE = "NO_AUDIENCE"
+    CONTENT_ERROR = "CONTENT_ERROR"
+    PLAY_ENDED = "PLAY_ENDED"
+    PLAY_SUSPENDED = "PLAY_SUSPENDED"
     IN_DOUBT = "IN_DOUBT"
     ALLOWED = "ALLOWED"
 
@@ -299,3 +307,69 @@ class OutcomeKind(StrEnum):
     OPT_OUT = "opt_out"
     COMPLAINT = "complaint"
     NO_RESPONSE = "no_response"
+
+
+class StopScope(StrEnum):
+    """How far a kill switch reaches."""
+
+    TENANT = "tenant"
+    AGENT = "agent"
+    ACTION = "action"
+    CHANNEL = "channel"
+    ACCOUNT = "account"
+
+
+class PlayStatus(StrEnum):
+    """Where a run of a play stands; the last three are final."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    COMPLETED = "completed"
+    EXITED = "exited"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        """Whether the run is over."""
+        return self not in {PlayStatus.ACTIVE, PlayStatus.SUSPENDED}
+
+
+class Displacement(StrEnum):
+    """What becomes of a running play that has to stand back."""
+
+    SUSPEND = "suspend"
+    CANCEL = "cancel"
+
+
+class Settlement(StrEnum):
+    """What a person found out about a touch in doubt."""
+
+    HANDED_OVER = "handed_over"
+    NOT_HANDED_OVER = "not_handed_over"
+
+
+class RecallStatus(StrEnum):
+    """What became of taking a touch back.
+
+    `recalled`: it is undone. `gone`: there is nothing to undo any more, as with a task that was done.
+    `impossible`: the channel cannot undo it. `failed`: it may work later.
+    """
+
+    RECALLED = "recalled"
+    GONE = "gone"
+    IMPOSSIBLE = "impossible"
+    FAILED = "failed"
+
+
+class ChannelFault(StrEnum):
+    """Types of the application errors that a channel may raise in place of a receipt, in any language.
+
+    `Retryable`: nothing was handed over, the engine tries again. `Permanent`: the provider refuses for good.
+    `RateLimited`: nothing before the moment in the first detail (ISO 8601). `InDoubt`: it may have been
+    handed over. All but the first are raised as not retryable.
+    """
+
+    RETRYABLE = "Retryable"
+    PERMANENT = "Permanent"
+    RATE_LIMITED = "RateLimited"
+    IN_DOUBT = "InDoubt"

@@ -121,6 +121,7 @@ class DaysSince(NamedTuple):
     opt_out: float | None = None
     bounce: float | None = None
     complaint: float | None = None
+    left_company: float | None = None
     note: float | None = None
 
 

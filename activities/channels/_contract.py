@@ -266,6 +266,20 @@ async def is_suppressed(ledger: Ledger, touch: Touch) -> bool:
     return bool(await ledger.suppressed(keys))
 
 
+async def preflight(ledger: Ledger, touch: Touch) -> Receipt | None:
+    """Ask for the last time whether a touch may be handed over, right before the provider is called.
+
+    Returns:
+        None if it may; else the receipt that says why not.
+
+    Raises:
+        LedgerError: The ledger did not answer: then nothing may be handed over.
+    """
+    if await is_suppressed(ledger, touch):
+        return receipt_for(touch, ReceiptStatus.BLOCKED, "The person objected to being contacted.")
+    return None
+
+
 def receipt_for(
     touch: Touch, status: ReceiptStatus, detail: str | None = None, *, provider_ref: str | None = None
 ) -> Receipt:
