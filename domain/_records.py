@@ -9,9 +9,10 @@ from pydantic import Field
 from domain._account import Account, Contact, Hold, PastTouch, Signal
 from domain._approval import AnswerResult, Approval, ApprovalAnswer
 from domain._base import Frozen, Identifier, LongText, Moment, ShortText
+from domain._play import PlayRun
 from domain._proposal import Decision, Proposal
-from domain._touch import Outcome, Receipt, Touch
-from domain._vocabulary import ProposalStatus, ReasonCode, TouchStatus
+from domain._touch import Outcome, Recalled, Receipt, Touch
+from domain._vocabulary import ProposalStatus, ReasonCode, Settlement, TouchStatus
 
 
 class Fact(Frozen):
@@ -101,6 +102,31 @@ class OutcomeFact(Fact):
     outcome: Outcome
 
 
+class PlayFact(Fact):
+    """A run of a play entered, moved on or ended."""
+
+    type: Literal["play"] = "play"
+    run: PlayRun
+
+
+class SettlementFact(Fact):
+    """A person settled a touch in doubt."""
+
+    type: Literal["settlement"] = "settlement"
+    touch_id: ShortText
+    settlement: Settlement
+    settled_by: ShortText
+    comment: ShortText
+
+
+class RecallFact(Fact):
+    """A channel was asked to take a touch back, and answered."""
+
+    type: Literal["recall"] = "recall"
+    recalled: Recalled
+    reason: ShortText
+
+
 class HoldFact(Fact):
     """A hold was placed, or ended."""
 
@@ -139,6 +165,9 @@ LedgerFact = Annotated[
     | AnswerFact
     | TouchFact
     | OutcomeFact
+    | PlayFact
+    | SettlementFact
+    | RecallFact
     | HoldFact
     | SuppressionFact
     | RefusalFact,
