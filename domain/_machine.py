@@ -12,7 +12,11 @@ from typing import NamedTuple
 
 from domain import _approving as approving
 from domain import _observing as observing
+from domain import _planning as planning
 from domain import _proposing as proposing
+from domain import _recalling as recalling
+from domain import _running as running
+from domain import _settling as settling
 from domain import _touching as touching
 from domain._account import Hold
 from domain._messages import (
@@ -25,12 +29,20 @@ from domain._messages import (
     HoldReleased,
     Observed,
     OutcomeReported,
+    Planned,
+    PlayAsked,
+    PlayCancelled,
+    PlayMigrated,
+    PlayResumed,
     PolicyPublished,
     Project,
     Projected,
     Proposed,
+    RecallAsked,
+    RecallReturned,
     Refused,
     Ruled,
+    TouchSettled,
 )
 from domain._records import FactBatch, HoldFact, LedgerFact
 from domain._state import (
@@ -64,7 +76,7 @@ def advance(state: AccountState, events: Iterable[Event], now: datetime) -> Step
         The account after, and what the shell must carry out.
     """
     # A ruling judged the world before these messages: it comes after them, and is stale if they matter.
-    ordered = sorted(events, key=lambda event: isinstance(event, Ruled))
+    ordered = sorted(events, key=lambda event: isinstance(event, (Ruled, Planned)))
     try:
         return _advance(state, ordered, now)
     except Exception:  # noqa: BLE001 - one message must never stop an account for ever
@@ -97,6 +109,10 @@ def resume(state: AccountState, now: datetime) -> Step:
     turn.state.projecting = 0
     if turn.state.consulting is not None:
         proposing.reopen(turn, turn.state.consulting)
+    if turn.state.planning is not None:
+        turn.state.planning = None
+        turn.state.plan_at = now
+    recalling.resume(turn)
     if turn.state.active is not None:
         turn.effects.append(HandOver(touch=turn.state.active.touch, handover=turn.state.active.handover))
     return _settle(turn)
@@ -125,6 +141,14 @@ def next_due(state: AccountState) -> Due | None:
             dues.append(Due(item.due_at, f"rule on {proposal_id} again"))
     if state.window_ends_at is not None and state.consulting is None:
         dues.append(Due(state.window_ends_at, "decision window ends"))
+    if (plan := planning.next_plan_at(state)) is not None:
+        dues.append(Due(plan[0], f"next move of play {plan[1]}"))
+    dues += [Due(run.ends_by, f"play {run.run_id} ends at the latest") for run in state.runs.values()]
+    dues += [
+        Due(waiting.due_at, f"take {touch_id} back")
+        for touch_id, waiting in state.recalling.items()
+        if waiting.due_at is not None
+    ]
     if state.outbox and not state.projecting:
         dues.append(Due(state.outbox[0].at + FLUSH_AFTER, "send facts to the ledger"))
     return min(dues, default=None)
@@ -132,18 +156,19 @@ def next_due(state: AccountState) -> Due | None:
 
 def _apply(turn: Turn, event: Event) -> None:
     match event:
-        case Observed():
-            observing.observe(turn, event)
+        case Observed() | OutcomeReported():
+            _hear(turn, event)
         case Proposed():
             proposing.propose(turn, event)
         case Ruled():
             proposing.apply_ruling(turn, event)
-        case Delivered():
-            touching.deliver(turn, event)
+            won = turn.state.active
+            if won is not None and won.started_at == turn.now:
+                running.stand_back(turn, turn.state.open[won.touch.proposal_id].proposal)
+        case Delivered() | TouchSettled() | RecallAsked() | RecallReturned():
+            _apply_to_touches(turn, event)
         case Answered():
             approving.answer(turn, event)
-        case OutcomeReported():
-            observing.report_outcome(turn, event)
         case HoldPlaced():
             _place_hold(turn, event.hold)
         case HoldReleased():
@@ -155,6 +180,47 @@ def _apply(turn: Turn, event: Event) -> None:
             proposing.take_up_policies(turn, event.digest)
         case Refused():
             turn.refuse(event.what, event.why)
+        case _:
+            _apply_to_plays(turn, event)
+
+
+def _hear(turn: Turn, event: Observed | OutcomeReported) -> None:
+    before = turn.state.seq
+    match event:
+        case Observed():
+            observing.observe(turn, event)
+        case OutcomeReported():
+            observing.report_outcome(turn, event)
+    if turn.state.seq != before:
+        running.review(turn)
+
+
+def _apply_to_touches(turn: Turn, event: Delivered | TouchSettled | RecallAsked | RecallReturned) -> None:
+    match event:
+        case Delivered():
+            touching.deliver(turn, event)
+        case TouchSettled():
+            settling.settle_touch(turn, event)
+        case RecallAsked():
+            recalling.ask(turn, event)
+        case RecallReturned():
+            recalling.returned(turn, event)
+
+
+def _apply_to_plays(
+    turn: Turn, event: PlayAsked | Planned | PlayCancelled | PlayResumed | PlayMigrated
+) -> None:
+    match event:
+        case PlayAsked():
+            running.ask(turn, event.ask)
+        case Planned():
+            planning.apply_plan(turn, event)
+        case PlayCancelled():
+            running.cancel(turn, event)
+        case PlayResumed():
+            running.resume(turn, event)
+        case PlayMigrated():
+            running.migrate(turn, event)
 
 
 def _settle(turn: Turn) -> Step:
@@ -167,6 +233,9 @@ def _settle(turn: Turn) -> Step:
             approving.withdraw(turn, item, "the proposal expired")
             turn.close(item, ProposalStatus.SUPPRESSED, ReasonCode.EXPIRED, _expiry_message(item.decision))
     touching.forget_old(turn)
+    running.settle(turn)
+    planning.plan_when_due(turn)
+    recalling.try_again_when_due(turn)
     proposing.consult_when_due(turn)
     _flush_when_due(turn)
     return Step(turn.state, tuple(turn.effects))

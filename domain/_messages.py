@@ -5,9 +5,11 @@ from __future__ import annotations
 from domain._account import Hold, Observation
 from domain._approval import ApprovalAnswer
 from domain._base import Frozen, Identifier, LongText, ShortText
+from domain._play import Plan, PlanRequest, PlayAsk, PlayMove
 from domain._proposal import Proposal, Ruling, RulingRequest
 from domain._records import FactBatch
-from domain._touch import Handover, Outcome, Receipt, Touch
+from domain._touch import Handover, Outcome, Recall, Recalled, Receipt, Touch
+from domain._vocabulary import Settlement
 
 
 class Observed(Frozen):
@@ -71,6 +73,64 @@ class PolicyPublished(Frozen):
     digest: ShortText
 
 
+class PlayAsked(Frozen):
+    """A play wants to enter."""
+
+    ask: PlayAsk
+
+
+class Planned(Frozen):
+    """The planner answered."""
+
+    plan: Plan
+
+
+class PlayCancelled(Frozen):
+    """A person ends a run of a play."""
+
+    run_id: Identifier
+    cancelled_by: ShortText
+    reason: ShortText
+
+
+class PlayResumed(Frozen):
+    """A person lets a suspended run go on."""
+
+    run_id: Identifier
+    resumed_by: ShortText
+
+
+class PlayMigrated(Frozen):
+    """A person moves running runs of a play to another version of it."""
+
+    play_id: Identifier
+    move: PlayMove
+    moved_by: ShortText
+
+
+class TouchSettled(Frozen):
+    """A person found out what became of a touch in doubt."""
+
+    touch_id: ShortText
+    settlement: Settlement
+    settled_by: ShortText
+    comment: ShortText
+
+
+class RecallAsked(Frozen):
+    """A person wants a touch to be taken back."""
+
+    touch_id: ShortText
+    asked_by: ShortText
+    reason: ShortText
+
+
+class RecallReturned(Frozen):
+    """A channel answered whether it took a touch back."""
+
+    recalled: Recalled
+
+
 class Refused(Frozen):
     """A message could not be read."""
 
@@ -89,6 +149,14 @@ Event = (
     | Delivered
     | Projected
     | PolicyPublished
+    | PlayAsked
+    | Planned
+    | PlayCancelled
+    | PlayResumed
+    | PlayMigrated
+    | TouchSettled
+    | RecallAsked
+    | RecallReturned
     | Refused
 )
 """Anything that can happen to an account; the passing of time is the `now` of `advance`."""
@@ -119,11 +187,24 @@ class Block(Frozen):
     batch: FactBatch
 
 
+class MakePlan(Frozen):
+    """Ask the planner what a play does next; answered by `Planned`."""
+
+    request: PlanRequest
+
+
+class TakeBack(Frozen):
+    """Have a channel take a touch back; safe to repeat, answered by `RecallReturned`."""
+
+    recall: Recall
+    task_queue: ShortText
+
+
 class Revoke(Frozen):
     """Stop the touch in flight if its channel has not handed it over; its receipt still comes."""
 
     touch_id: ShortText
 
 
-Effect = Consult | HandOver | Project | Block | Revoke
+Effect = Consult | HandOver | Project | Block | Revoke | MakePlan | TakeBack
 """What a shell must carry out."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from domain import _running as running
 from domain._account import Account, Contact, PastTouch, Reading, Signal
 from domain._approving import withdraw
-from domain._base import one_line
 from domain._canonical import contact_key, short_key
 from domain._circumstances import record_outcome, take_note
+from domain._dropping import drop
 from domain._messages import Observed, OutcomeReported
 from domain._records import (
     AccountFact,
@@ -20,11 +21,11 @@ from domain._records import (
 )
 from domain._state import (
     CONTACT_LIMIT,
+    EXIT_REACH,
     OBJECTOR_LIMIT,
     READING_LIMIT,
     TOUCH_LIMIT,
     TOUCH_MEMORY,
-    OpenProposal,
 )
 from domain._touch import Outcome, TouchRecord
 from domain._touching import forget_beyond
@@ -39,9 +40,6 @@ from domain._vocabulary import (
 
 CLOCK_SKEW = timedelta(days=1)
 """How far in the future a source's clock may be before its message is refused."""
-EXIT_REACH = timedelta(days=1)
-"""An exit signal ends what was proposed up to this long after it: tools report replies late."""
-
 _ACCOUNT_EXITS = {
     SignalKind.REPLY: "the account replied",
     SignalKind.MEETING_BOOKED: "a meeting was booked",
@@ -136,6 +134,7 @@ def _observe_signal(turn: Turn, signal: Signal) -> None:
 
 def _act_on(turn: Turn, signal: Signal) -> None:
     """Let an exit signal take effect at once, whatever the account is waiting for."""
+    running.hear(turn, signal)
     if signal.kind in _OBJECTIONS:
         _opt_out(turn, signal)
     elif signal.kind in _ACCOUNT_EXITS:
@@ -144,7 +143,7 @@ def _act_on(turn: Turn, signal: Signal) -> None:
         turn.note(f"{signal.source}: {what}")
         for item in tuple(turn.state.open.values()):
             if item.received_at <= signal.observed_at + EXIT_REACH:
-                _drop(turn, item, ReasonCode.EXIT_SIGNAL, f"{what} ({signal.source} {signal.signal_id})")
+                drop(turn, item, ReasonCode.EXIT_SIGNAL, f"{what} ({signal.source} {signal.signal_id})")
 
 
 def _opt_out(turn: Turn, signal: Signal) -> None:
@@ -166,17 +165,7 @@ def _opt_out(turn: Turn, signal: Signal) -> None:
     turn.note(f"{contact.contact_id} opted out ({signal.source})")
     for item in tuple(turn.state.open.values()):
         if item.proposal.contact_id == contact.contact_id:
-            _drop(turn, item, ReasonCode.SUPPRESSED, f"{contact.contact_id} opted out")
-
-
-def _drop(turn: Turn, item: OpenProposal, reason: ReasonCode, message: str) -> None:
-    """End a proposal that is not with its channel yet; the last check may still stop one that is."""
-    if item.status is ProposalStatus.IN_FLIGHT:
-        turn.put(item.model_copy(update={"exit_reason": reason, "exit_message": one_line(message)}))
-        turn.revoke()
-        return
-    withdraw(turn, item, message)
-    turn.close(item, ProposalStatus.SUPPRESSED, reason, message)
+            drop(turn, item, ReasonCode.SUPPRESSED, f"{contact.contact_id} opted out")
 
 
 def _observe_account(turn: Turn, account: Account) -> None:

@@ -8,7 +8,7 @@ from domain import _approving as approving
 from domain import _touching as touching
 from domain._messages import Consult, Proposed, Ruled
 from domain._observing import merge_reading
-from domain._proposal import Candidate, Decision, RulingRequest, Scheduled
+from domain._proposal import Candidate, Decision, Proposal, RulingRequest, Scheduled
 from domain._records import DecisionFact
 from domain._state import (
     CONSULT_LIMIT,
@@ -29,8 +29,15 @@ _WAITING = frozenset({ProposalStatus.DEFERRED, ProposalStatus.PENDING_APPROVAL})
 
 
 def propose(turn: Turn, event: Proposed) -> None:
+    """Take in somebody's proposal; a repeated one changes nothing."""
+    if event.proposal.play is not None:
+        turn.refuse("proposal", f"{event.proposal.proposal_id}: only the account itself carries out plays")
+        return
+    open_proposal(turn, event.proposal)
+
+
+def open_proposal(turn: Turn, proposal: Proposal) -> None:
     """Open a proposal and, if none is open, a decision window; a repeated proposal changes nothing."""
-    proposal = event.proposal
     digest = proposal.digest(turn.state.account_id)
     known = known_digest(turn.state, proposal.proposal_id)
     if known is not None:

@@ -14,11 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from domain._account import Account, Assessment, Circumstances, Contact, Hold, Reading
 from domain._approval import AnswerResult, Approval
 from domain._base import Frozen, Identifier, LongText, Moment, ShortText
+from domain._play import PlayAsk, PlayMove, PlayPast, PlayRun
 from domain._proposal import Decision, Proposal
 from domain._records import LedgerFact
-from domain._touch import Handover, Touch, TouchRecord
+from domain._touch import Handover, Recall, Touch, TouchRecord
 from domain._vocabulary import (
     ApprovalStatus,
+    PlayStatus,
     ProposalStatus,
     ReasonCode,
     TouchStatus,
@@ -60,10 +62,20 @@ OPEN_BYTES = 400_000
 """Text of all open proposals together: all of an account travels in one payload at continue-as-new."""
 CONSULT_LIMIT = 50
 """Proposals judged in one consultation; those beyond it, the latest, are judged right after."""
+EXIT_REACH = timedelta(days=1)
+"""An exit signal ends what was begun up to this long after it: tools report replies late."""
 RULING_AGE = timedelta(seconds=60)
 """A ruling that took longer is asked for again: quiet hours and caps move on."""
 PROPOSAL_LIFE = timedelta(days=30)
 """Longest life of a proposal: what has not been sent by then is suppressed as expired."""
+ENDED_RUNS_LIMIT = 10
+"""Ended runs of plays kept whole; older ones live in the ledger."""
+PAST_PLAYS_LIMIT = 100
+"""Plays whose earlier runs are remembered for re-entry rules."""
+ASKS_LIMIT = 20
+"""Plays that may wait to enter at the same time."""
+RECALL_LIMIT = 200
+"""Touches being taken back at the same time."""
 DEFAULT_WINDOW = timedelta(seconds=3)
 """Decision window until the first ruling says what the policy set wants."""
 
@@ -130,6 +142,27 @@ class InDoubt(Frozen):
     raised_at: Moment
 
 
+class Planning(Frozen):
+    """A plan that was asked for and has not come back."""
+
+    revision: int
+    run_id: Identifier | None
+    asks: int
+    """How many of those who want to enter it is about."""
+    stale: bool = False
+    """Whether what it is about has changed since: then it is asked for again."""
+
+
+class Recalling(Frozen):
+    """A touch that is being taken back."""
+
+    recall: Recall
+    task_queue: ShortText
+    attempts: int = 0
+    due_at: Moment | None = None
+    """When it is tried again; None while the channel is at it."""
+
+
 class Moved(Frozen):
     """One line of the account's recent story."""
 
@@ -162,6 +195,23 @@ class AccountState(BaseModel):
     answers: dict[str, AnswerResult] = {}
     holds: dict[str, Hold] = {}
     in_doubt: dict[str, InDoubt] = {}
+    runs: dict[str, PlayRun] = {}
+    """Runs of plays that are not over: at most one is active, the others are suspended."""
+    ended_runs: dict[str, PlayRun] = {}
+    past_plays: dict[str, PlayPast] = {}
+    """Earlier runs by play, for re-entry rules."""
+    run_number: int = 0
+    play_asks: tuple[PlayAsk, ...] = ()
+    play_moves: dict[str, PlayMove] = {}
+    """By run: the version that it shall go on with."""
+    play_refusals: dict[str, ShortText] = {}
+    """By play: why it did not enter the last time."""
+    planning: Planning | None = None
+    plan_at: Moment | None = None
+    """When the planner is asked again, whatever the active run waits for."""
+    reviewed_at: Moment | None = None
+    """When exit conditions were last looked at because the world had changed."""
+    recalling: dict[str, Recalling] = {}
     window_ends_at: Moment | None = None
     window_seconds: Annotated[float, Field(ge=0)] = DEFAULT_WINDOW.total_seconds()
     consulting: Consultation | None = None
@@ -198,6 +248,11 @@ class AccountState(BaseModel):
         return tuple(
             sorted(waiting, key=lambda item: (item.due_at or item.received_at, item.proposal.proposal_id))
         )
+
+    @property
+    def active_run(self) -> PlayRun | None:
+        """The run that may propose, if there is one."""
+        return next((run for run in self.runs.values() if run.status is PlayStatus.ACTIVE), None)
 
     @property
     def next_touch_at(self) -> datetime | None:

@@ -18,6 +18,8 @@ from domain._vocabulary import (
     TouchStatus,
 )
 
+LONGEST_PAUSE = timedelta(days=1)
+"""Whatever a provider asks for: after this time a touch that it would not take is ruled again."""
 BUSY_RETRY = timedelta(seconds=5)
 """When a proposal is ruled again that was allowed while another touch was still in flight."""
 
@@ -56,7 +58,9 @@ def hand_over(turn: Turn, item: OpenProposal, decision: Decision) -> None:
         else None,
         subject=proposal.content.subject,
         text=proposal.content.text,
+        html=proposal.content.html,
         fields=proposal.content.fields,
+        play=proposal.play,
         digest=item.digest,
         approved_by=item.approved_by,
         policy_digest=decision.policy_digest,
@@ -72,6 +76,7 @@ def hand_over(turn: Turn, item: OpenProposal, decision: Decision) -> None:
         intent=proposal.intent,
         at=turn.now,
         status=TouchStatus.IN_FLIGHT,
+        play=proposal.play,
     )
     turn.put(
         item.model_copy(
@@ -133,9 +138,13 @@ def deliver(turn: Turn, event: Delivered) -> None:
                 )
                 _wake_those_who_waited(turn, touch.touch_id)
                 return
+            limited = receipt.retry_at is not None and receipt.retry_at > turn.now
             due_at = turn.now + timedelta(seconds=active.handover.retry_after_seconds)
+            if receipt.retry_at is not None and limited:
+                due_at = min(receipt.retry_at, turn.now + LONGEST_PAUSE)
             turn.put(item.model_copy(update={"status": ProposalStatus.DEFERRED, "due_at": due_at}))
-            turn.tell(item, ProposalStatus.DEFERRED, ReasonCode.CHANNEL_DOWN, detail)
+            reason = ReasonCode.RATE_LIMITED if limited else ReasonCode.CHANNEL_DOWN
+            turn.tell(item, ProposalStatus.DEFERRED, reason, detail)
             turn.note(f"{touch.channel} could not deliver {touch.action}: {detail}")
     _wake_those_who_waited(turn, touch.touch_id)
 
@@ -162,9 +171,10 @@ def forget_beyond(turn: Turn, limit: int) -> None:
 def _settle_touch(turn: Turn, active: ActiveTouch, receipt: Receipt, status: TouchStatus) -> None:
     touch_id = active.touch.touch_id
     # The receipt's moment bounds the hand-over from above, so that rolling windows never come out short.
-    turn.state.touches[touch_id] = turn.state.touches[touch_id].model_copy(
-        update={"status": status, "at": turn.now}
-    )
+    update: dict[str, object] = {"status": status, "at": turn.now}
+    if active.handover.recalls and status is not TouchStatus.RELEASED:
+        update |= {"recall_queue": active.handover.task_queue, "provider_ref": receipt.provider_ref}
+    turn.state.touches[touch_id] = turn.state.touches[touch_id].model_copy(update=update)
     turn.record(
         TouchFact(
             seq=turn.next_seq(),

@@ -7,10 +7,11 @@ from datetime import datetime
 from domain._account import Account, Assessment, Hold, Reading
 from domain._approval import Approval
 from domain._base import Frozen, Identifier, Moment, ShortText
+from domain._play import PlayRun
 from domain._proposal import Decision, Proposal
 from domain._state import AccountState, InDoubt, Moved
-from domain._touch import TouchRecord
-from domain._vocabulary import ProposalStatus, ReasonCode
+from domain._touch import Recall, TouchRecord
+from domain._vocabulary import PlayStatus, ProposalStatus, ReasonCode
 
 CARD_LINES = 8
 _MARKDOWN = {ord(character): " " for character in "`*[]<>#|\n\r"}
@@ -57,6 +58,12 @@ class AccountStatus(Frozen):
     """Approvals that wait for an answer."""
     holds: tuple[Hold, ...]
     in_doubt: tuple[InDoubt, ...]
+    plays: tuple[PlayRun, ...] = ()
+    """Runs of plays that are not over: the active one first, then those suspended."""
+    ended_plays: tuple[PlayRun, ...] = ()
+    """The latest runs that are over, the latest last."""
+    recalls: tuple[Recall, ...] = ()
+    """Touches being taken back."""
     touches: tuple[TouchRecord, ...]
     next_touch_at: Moment | None
     window_ends_at: Moment | None
@@ -110,6 +117,9 @@ def view_status(state: AccountState) -> AccountStatus:
         approvals=state.pending_approvals,
         holds=tuple(state.holds.values()),
         in_doubt=tuple(state.in_doubt.values()),
+        plays=running_plays(state),
+        ended_plays=tuple(state.ended_runs.values()),
+        recalls=tuple(waiting.recall for waiting in state.recalling.values()),
         touches=tuple(sorted(state.touches.values(), key=lambda t: (t.at, t.touch_id))),
         next_touch_at=state.next_touch_at,
         window_ends_at=state.window_ends_at,
@@ -117,6 +127,13 @@ def view_status(state: AccountState) -> AccountStatus:
         signals_absorbed=state.signals_absorbed,
         refusals=state.refusals,
         unsent_facts=len(state.outbox),
+    )
+
+
+def running_plays(state: AccountState) -> tuple[PlayRun, ...]:
+    """Return the runs that are not over: the active one first, then those suspended, by id."""
+    return tuple(
+        sorted(state.runs.values(), key=lambda run: (run.status is not PlayStatus.ACTIVE, run.run_id))
     )
 
 
@@ -145,6 +162,7 @@ def card(state: AccountState) -> str:
             f"then {a.route.on_expiry.value}: {_plain(a.message)}{_progress(a)}"
             for a in state.pending_approvals
         ]
+    lines += _play_lines(state)
     lines += _starved_lines(state)
     if state.scheduled:
         lines += ["", "**Scheduled, ruled again before it goes out**", ""]
@@ -165,6 +183,34 @@ def _progress(approval: Approval) -> str:
     if approval.route.quorum == 1:
         return ""
     return f" ({approval.progress}: {_plain(', '.join(approval.approvers) or 'nobody yet')})"
+
+
+def _play_lines(state: AccountState) -> list[str]:
+    runs = running_plays(state)
+    if not runs:
+        return []
+    return [
+        "",
+        "**Plays**",
+        "",
+        *(f"- `{run.run_id}` {_plain(run.name)}: {where_it_is(run)}" for run in runs),
+    ]
+
+
+def where_it_is(run: PlayRun) -> str:
+    """Say in a few words where a run of a play stands and what it waits for."""
+    match run.status:
+        case PlayStatus.SUSPENDED:
+            until = f", goes on {_clock(run.resume_at)}" if run.resume_at else ""
+            return f"suspended at {run.step} for {run.suspended_by}{until}"
+        case PlayStatus.ACTIVE:
+            waits = [f"its proposal {proposal_id}" for proposal_id in run.pending]
+            waits += [kind.value for kind in run.wakes_on]
+            if run.due_at is not None:
+                waits.append(f"until {_clock(run.due_at)}")
+            return f"at {run.step}, waits for {' or '.join(waits) or 'the planner'}"
+        case _:
+            return f"{run.status.value}: {_plain(run.end_message or 'its steps are done')}"
 
 
 def _starved_lines(state: AccountState) -> list[str]:

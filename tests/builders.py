@@ -17,7 +17,14 @@ from domain import (
     Event,
     HandOver,
     Handover,
+    MakePlan,
     Observed,
+    Plan,
+    Planned,
+    PlanRequest,
+    PlayRef,
+    PlayRun,
+    PlayStatus,
     Project,
     Projected,
     Proposal,
@@ -32,6 +39,7 @@ from domain import (
     Signal,
     SignalKind,
     Step,
+    TakeBack,
     Verdict,
     advance,
     resume,
@@ -100,6 +108,33 @@ def route(**changes: object) -> ApprovalRoute:
     return ApprovalRoute.model_validate(base | changes)
 
 
+def play_run(number: int = 1, **changes: object) -> PlayRun:
+    """A run that has just entered and waits for its first touch."""
+    base: dict[str, object] = {
+        "run_id": f"surge.{number}",
+        "play_id": "surge",
+        "name": "Surge response",
+        "version": "a" * 64,
+        "policy_digest": POLICY,
+        "status": PlayStatus.ACTIVE,
+        "started_at": START,
+        "started_by": "intent s1",
+        "ends_by": START + timedelta(days=45),
+        "step": "first",
+        "entered_at": START,
+        "moves": 1,
+        "attempts": 1,
+        "pending": (f"surge.{number}.first.1",),
+    }
+    return PlayRun.model_validate(base | changes)
+
+
+def play_proposal(run: PlayRun, proposal_id: str | None = None, **changes: object) -> Proposal:
+    """What a run proposes at the step where it is."""
+    ref = PlayRef(run_id=run.run_id, play_id=run.play_id, step=run.step or "first")
+    return proposal(proposal_id or run.pending[0], play=ref, **changes)
+
+
 def decide(request: RulingRequest, verdicts: dict[str, Verdict], **changes: object) -> Ruling:
     """Rule on a request as a test wants it; what it does not name is suppressed."""
     decisions = []
@@ -160,6 +195,24 @@ class Shell:
 
     def rule(self, verdicts: dict[str, Verdict], **changes: object) -> None:
         self.send(Ruled(ruling=decide(self.consultation(), verdicts, **changes)))
+
+    def plan_request(self) -> PlanRequest:
+        """The one plan that was asked for and not answered yet."""
+        (asked,) = [effect for effect in self.effects if isinstance(effect, MakePlan)]
+        self.effects.remove(asked)
+        return asked.request
+
+    def plan(self, request: PlanRequest | None = None, **parts: object) -> None:
+        """Answer as the planner; what is not given stays away from the plan."""
+        asked = request or self.plan_request()
+        base: dict[str, object] = {"revision": asked.revision, "policy_digest": POLICY}
+        self.send(Planned(plan=Plan.model_validate(base | parts)))
+
+    def recall(self) -> TakeBack:
+        """The one recall that was asked for and not answered yet."""
+        (asked,) = [effect for effect in self.effects if isinstance(effect, TakeBack)]
+        self.effects.remove(asked)
+        return asked
 
     def hand_over(self) -> HandOver:
         (handed,) = [effect for effect in self.effects if isinstance(effect, HandOver)]

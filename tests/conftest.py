@@ -30,6 +30,8 @@ SEARCH_ATTRIBUTES = (
     SearchAttributeKey.for_bool("OnHold"),
     SearchAttributeKey.for_datetime("NextTouchAt"),
     SearchAttributeKey.for_keyword("PolicyVersion"),
+    SearchAttributeKey.for_keyword("ActivePlay"),
+    SearchAttributeKey.for_int("TouchesInDoubt"),
 )
 
 _MARKER = "TUTTI_TEST_RUN"

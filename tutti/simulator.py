@@ -28,12 +28,16 @@ from domain import (
     HoldPlaced,
     HoldReleased,
     LedgerFact,
+    MakePlan,
     Observed,
     Outcome,
     OutcomeReported,
     Project,
     Projected,
     Proposed,
+    Recalled,
+    RecallReturned,
+    RecallStatus,
     Receipt,
     ReceiptStatus,
     Revoke,
@@ -42,6 +46,7 @@ from domain import (
     RulingRequest,
     Step,
     SuppressionFact,
+    TakeBack,
     Touch,
     TouchFact,
     TouchRecord,
@@ -198,6 +203,11 @@ class Simulator:
             case Block(batch=batch):
                 self._blocked.update(f.person_key for f in batch.facts if isinstance(f, SuppressionFact))
                 return None
+            case TakeBack(recall=recall):
+                told = Recalled(touch_id=recall.touch_id, status=RecallStatus.RECALLED, at=self.now)
+                return RecallReturned(recalled=told)
+            case MakePlan():
+                raise ScenarioError("plays cannot be simulated yet")
             case Revoke():
                 return None  # a channel that takes a moment is never caught before the line
             case Project(batch=batch):

@@ -21,6 +21,12 @@ POLICY_PUBLISHED: Final = "policy_published"
 PROPOSE: Final = "propose"
 PLACE_HOLD: Final = "place_hold"
 RELEASE_HOLD: Final = "release_hold"
+START_PLAY: Final = "start_play"
+CANCEL_PLAY: Final = "cancel_play"
+RESUME_PLAY: Final = "resume_play"
+MIGRATE_PLAY: Final = "migrate_play"
+SETTLE_TOUCH: Final = "settle_touch"
+RECALL_TOUCH: Final = "recall_touch"
 STATUS: Final = "status"
 WHY: Final = "why"
 TIMELINE: Final = "timeline"
@@ -29,6 +35,8 @@ GOVERN: Final = "govern"
 PROJECT: Final = "project"
 RESOLVE_TOUCH: Final = "resolve_touch"
 HAND_OVER: Final = "hand_over"
+PLAN: Final = "plan"
+RECALL: Final = "recall"
 
 CONTINUE_AFTER_EVENTS: Final = 400
 """A cold replay costs 0.5-0.7 ms per event: short runs keep every wake-up cheap."""
@@ -39,6 +47,8 @@ PENDING_APPROVALS_KEY: Final = SearchAttributeKey.for_int("PendingApprovals")
 ON_HOLD_KEY: Final = SearchAttributeKey.for_bool("OnHold")
 NEXT_TOUCH_AT_KEY: Final = SearchAttributeKey.for_datetime("NextTouchAt")
 POLICY_VERSION_KEY: Final = SearchAttributeKey.for_keyword("PolicyVersion")
+ACTIVE_PLAY_KEY: Final = SearchAttributeKey.for_keyword("ActivePlay")
+IN_DOUBT_KEY: Final = SearchAttributeKey.for_int("TouchesInDoubt")
 
 
 VERSION_LENGTH: Final = 12
@@ -65,6 +75,9 @@ class SearchAttributes(Frozen):
     on_hold: bool
     next_touch_at: datetime | None
     policy_version: str | None
+    active_play: str | None
+    """`<play>@<beginning of its version>`."""
+    in_doubt: int
 
     @classmethod
     def of(cls, state: AccountState) -> SearchAttributes:
@@ -76,32 +89,44 @@ class SearchAttributes(Frozen):
             on_hold=bool(state.holds),
             next_touch_at=state.next_touch_at,
             policy_version=state.policy_digest[:VERSION_LENGTH] if state.policy_digest else None,
+            active_play=play_version(run.play_id, run.version) if (run := state.active_run) else None,
+            in_doubt=len(state.in_doubt),
         )
 
     def changes_from(self, earlier: SearchAttributes | None) -> list[SearchAttributeUpdate[Any]]:
         """Return the updates that lead from earlier attributes to these; empty if nothing changed."""
-        updates: list[SearchAttributeUpdate[Any]] = []
-        if earlier is None or self.stage != earlier.stage:
-            updates.append(STAGE_KEY.value_set(self.stage) if self.stage else STAGE_KEY.value_unset())
-        if earlier is None or self.tier != earlier.tier:
-            updates.append(TIER_KEY.value_set(self.tier) if self.tier else TIER_KEY.value_unset())
-        if earlier is None or self.pending_approvals != earlier.pending_approvals:
-            updates.append(PENDING_APPROVALS_KEY.value_set(self.pending_approvals))
-        if earlier is None or self.on_hold != earlier.on_hold:
-            updates.append(ON_HOLD_KEY.value_set(self.on_hold))
-        if earlier is None or self.next_touch_at != earlier.next_touch_at:
-            updates.append(
-                NEXT_TOUCH_AT_KEY.value_set(self.next_touch_at)
-                if self.next_touch_at
-                else NEXT_TOUCH_AT_KEY.value_unset()
-            )
-        if earlier is None or self.policy_version != earlier.policy_version:
-            updates.append(
-                POLICY_VERSION_KEY.value_set(self.policy_version)
-                if self.policy_version
-                else POLICY_VERSION_KEY.value_unset()
-            )
-        return updates
+        told = vars(earlier) if earlier is not None else {}
+        return [
+            key.value_set(value) if value is not None else key.value_unset()
+            for name, key in _KEYS.items()
+            for value in (getattr(self, name),)
+            if earlier is None or value != told[name]
+        ]
+
+
+_KEYS: Final[dict[str, SearchAttributeKey[Any]]] = {
+    "stage": STAGE_KEY,
+    "tier": TIER_KEY,
+    "pending_approvals": PENDING_APPROVALS_KEY,
+    "on_hold": ON_HOLD_KEY,
+    "next_touch_at": NEXT_TOUCH_AT_KEY,
+    "policy_version": POLICY_VERSION_KEY,
+    "active_play": ACTIVE_PLAY_KEY,
+    "in_doubt": IN_DOUBT_KEY,
+}
+
+
+def play_version(play_id: str, version: str) -> str:
+    """Return how operators see which version of a play an account runs, and filter accounts by it."""
+    return f"{play_id}@{version[:VERSION_LENGTH]}"
+
+
+def running_a_play(task_queue: str, play_id: str) -> str:
+    """Return the visibility query for running accounts on which a play is active, in whatever version."""
+    return (
+        f"WorkflowType = '{WORKFLOW_TYPE}' AND ExecutionStatus = 'Running' AND TaskQueue = '{task_queue}' "
+        f"AND {ACTIVE_PLAY_KEY.name} STARTS_WITH '{play_id}@'"
+    )
 
 
 def waiting_under_other_policies(task_queue: str, digest: str) -> str:

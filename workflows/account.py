@@ -9,49 +9,43 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel
 from temporalio import workflow
-from temporalio.common import RawValue, RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.common import RawValue
+from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from domain import (
-        HAND_OVER_ATTEMPTS,
         AccountState,
         AccountStatus,
         Answered,
         AnswerResult,
         ApprovalAnswer,
-        Block,
-        Consult,
-        Delivered,
-        Delivery,
-        Effect,
         Event,
         Frozen,
-        HandOver,
         Hold,
         HoldPlaced,
         HoldReleased,
         Identifier,
         Outcome,
         OutcomeReported,
+        PlayAsk,
+        PlayAsked,
+        PlayCancelled,
+        PlayMigrated,
+        PlayResumed,
+        PlayRun,
         PolicyPublished,
-        Project,
-        Projected,
         Proposal,
         ProposalView,
         Proposed,
-        Receipt,
-        ReceiptStatus,
+        RecallAsked,
         Refused,
-        Revoke,
-        Ruled,
-        Ruling,
         ShortText,
         Step,
+        TouchSettled,
         advance,
         answer_key,
         card,
@@ -65,19 +59,16 @@ with workflow.unsafe.imports_passed_through():
     )
     from workflows import _contract as contract
     from workflows._decoding import UnreadableMessageError, read_model, read_observations
-
-GOVERN_TIMEOUT = timedelta(seconds=30)
-PROJECT_TIMEOUT = timedelta(seconds=60)
-PATIENT = RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=30))
-"""Governance and the ledger may be away for long: wait for them, lose nothing."""
-CHANNEL_RETRIES = RetryPolicy(
-    initial_interval=timedelta(seconds=1),
-    maximum_interval=timedelta(minutes=1),
-    maximum_attempts=HAND_OVER_ATTEMPTS,
-)
-
+    from workflows._world import World
 
 _Model = TypeVar("_Model", bound=BaseModel)
+
+
+class PlayStart(Frozen):
+    """Who starts which play."""
+
+    play_id: Identifier
+    started_by: ShortText
 
 
 class HoldRelease(Frozen):
@@ -94,20 +85,8 @@ def _new_account(start: contract.AccountInput) -> AccountState:
     return state
 
 
-def _receipt_from(effect: HandOver, answer: object) -> Receipt:
-    """Read a channel's answer; other teams write channels, so it may be anything."""
-    touch_id = effect.touch.touch_id
-    try:
-        receipt = Receipt.model_validate(answer)
-    except Exception:  # noqa: BLE001 - an answer that nobody can read must not fail the account's task
-        why = "the channel's answer is no receipt"
-    else:
-        if receipt.touch_id == touch_id:
-            return receipt
-        why = "the channel answered for another touch"
-    idempotent = effect.handover.delivery is Delivery.IDEMPOTENT
-    status = ReceiptStatus.UNDELIVERED if idempotent else ReceiptStatus.UNKNOWN
-    return Receipt(touch_id=touch_id, status=status, at=workflow.now(), detail=why)
+def _number_of(run: PlayRun) -> int:
+    return int(run.run_id.rpartition(".")[2])
 
 
 @workflow.defn(name=contract.WORKFLOW_TYPE)
@@ -119,8 +98,8 @@ class AccountWorkflow:
         self._continue_after = start.continue_after_events
         self._state = start.state or _new_account(start)
         self._inbox: list[Event] = []
+        self._world = World(lambda: self._state, self._inbox_put)
         self._running: set[asyncio.Task[None]] = set()
-        self._flight: workflow.ActivityHandle[Any] | None = None
         self._alarm: asyncio.Task[None] | None = None
         self._armed_for: datetime | None = None
         self._rang = False
@@ -237,6 +216,65 @@ class AccountWorkflow:
             raise ApplicationError(message, type="HoldRefused", non_retryable=True)
         return view_status(self._state)
 
+    @workflow.update(name=contract.START_PLAY, description="Start a play now; one play runs at a time.")
+    async def start_play(self, *arguments: object) -> AccountStatus:
+        """Let a play enter because a person wants it, and return the status, or say why it did not."""
+        start = self._read("play start", PlayStart, arguments)
+        wanted = PlayAsk(
+            play_id=start.play_id, asked_by=start.started_by, asked_at=workflow.now(), by_person=True
+        )
+        number = self._state.run_number
+        await self._processed(PlayAsked(ask=wanted))
+        await workflow.wait_condition(lambda: self._draining or wanted not in self._state.play_asks)
+        begun = (*self._state.runs.values(), *self._state.ended_runs.values())
+        entered = any(run.play_id == start.play_id and _number_of(run) > number for run in begun)
+        if not entered and wanted not in self._state.play_asks:
+            why = self._state.play_refusals.get(start.play_id, "it asks to enter already")
+            raise ApplicationError(f"{start.play_id}: {why}", type="PlayRefused", non_retryable=True)
+        return view_status(self._state)
+
+    @workflow.update(name=contract.CANCEL_PLAY, description="End a run of a play now.")
+    async def cancel_play(self, *arguments: object) -> AccountStatus:
+        """End a run, drop what it has scheduled, and return the status."""
+        event = self._read("play cancellation", PlayCancelled, arguments)
+        self._demand("PlayRefused", self._runs(event.run_id), f"no run {event.run_id} is running here")
+        await self._processed(event)
+        return view_status(self._state)
+
+    @workflow.update(name=contract.RESUME_PLAY, description="Let a suspended run of a play go on.")
+    async def resume_play(self, *arguments: object) -> AccountStatus:
+        """Let a suspended run go on as soon as no other is active, and return the status."""
+        event = self._read("play resumption", PlayResumed, arguments)
+        self._demand("PlayRefused", self._runs(event.run_id), f"no run {event.run_id} is running here")
+        await self._processed(event)
+        return view_status(self._state)
+
+    @workflow.signal(name=contract.MIGRATE_PLAY, description="Move runs of a play to another version of it.")
+    def migrate_play(self, *arguments: object) -> None:
+        """Have the runs of a play go on with another version, where their place is found in it."""
+        self._receive("play migration", lambda: read_model(PlayMigrated, arguments))
+
+    @workflow.update(
+        name=contract.SETTLE_TOUCH, description="Say what became of a touch in doubt: handed over or not."
+    )
+    async def settle_touch(self, *arguments: object) -> AccountStatus:
+        """End the doubt about a touch and return the status."""
+        event = self._read("settlement", TouchSettled, arguments)
+        doubtful = event.touch_id in self._state.in_doubt
+        self._demand("SettlementRefused", doubtful, f"touch {event.touch_id} is not in doubt on this account")
+        await self._processed(event)
+        return view_status(self._state)
+
+    @workflow.update(name=contract.RECALL_TOUCH, description="Take a touch back, if its channel can.")
+    async def recall_touch(self, *arguments: object) -> AccountStatus:
+        """Have a touch taken back and return the status; whether it worked is in the timeline."""
+        event = self._read("recall", RecallAsked, arguments)
+        touch = self._state.touches.get(event.touch_id)
+        possible = touch is not None and touch.recall_queue is not None
+        self._demand("RecallRefused", possible, f"touch {event.touch_id} cannot be taken back")
+        await self._processed(event)
+        return view_status(self._state)
+
     @workflow.query(name=contract.STATUS, description="The account as a whole.")
     def status(self) -> AccountStatus:
         """Return the account as a whole."""
@@ -267,10 +305,13 @@ class AccountWorkflow:
     def _carry_out(self, step: Step) -> None:
         self._state = step.state
         for effect in step.effects:
-            task = asyncio.create_task(self._perform(effect))
+            task = asyncio.create_task(self._world.perform(effect))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
         self._arm()
+
+    def _inbox_put(self, event: Event) -> None:
+        self._inbox.append(event)
 
     def _publish(self) -> None:
         workflow.set_current_details(card(self._state))
@@ -322,113 +363,6 @@ class AccountWorkflow:
             )
         )
 
-    # Effects -------------------------------------------------------------------------------------------
-
-    async def _perform(self, effect: Effect) -> None:
-        match effect:
-            case Consult():
-                await self._consult(effect)
-            case HandOver():
-                await self._hand_over(effect)
-            case Project():
-                await self._project(effect)
-            case Block():
-                await self._block(effect)
-            case Revoke():
-                if self._flight is not None:
-                    self._flight.cancel()
-
-    async def _consult(self, effect: Consult) -> None:
-        count = len(effect.request.candidates)
-        try:
-            ruling = await workflow.execute_activity(
-                contract.GOVERN,
-                effect.request,
-                result_type=Ruling,
-                start_to_close_timeout=GOVERN_TIMEOUT,
-                retry_policy=PATIENT,
-                summary=f"rule on {count} proposal{'s' if count != 1 else ''}",
-            )
-        except ActivityError as error:
-            # Only a governance that can never answer ends here: no decision means no, for every candidate.
-            workflow.logger.error("governance failed for good: %s", error.cause)
-            ruling = Ruling(
-                revision=effect.request.revision,
-                policy_digest=self._state.policy_digest or "none",
-                assessment=None,
-                decisions=(),
-                decision_window_seconds=self._state.window_seconds,
-            )
-        self._inbox.append(Ruled(ruling=ruling))
-
-    async def _project(self, effect: Project) -> None:
-        count = len(effect.batch.facts)
-        await workflow.execute_activity(
-            contract.PROJECT,
-            effect.batch,
-            start_to_close_timeout=PROJECT_TIMEOUT,
-            retry_policy=PATIENT,
-            summary=f"tell the ledger {count} fact{'s' if count != 1 else ''}",
-        )
-        self._inbox.append(Projected(count=count))
-
-    async def _block(self, effect: Block) -> None:
-        """Put an objection into the shared store ahead of everything else that waits for the ledger."""
-        await workflow.execute_activity(
-            contract.PROJECT,
-            effect.batch,
-            start_to_close_timeout=PROJECT_TIMEOUT,
-            retry_policy=PATIENT,
-            summary="block a person everywhere",
-        )
-
-    async def _hand_over(self, effect: HandOver) -> None:
-        touch, handover = effect.touch, effect.handover
-        start_to_close = timedelta(seconds=handover.start_to_close_seconds)
-        schedule_to_start = timedelta(seconds=handover.schedule_to_start_seconds)
-        self._flight = workflow.start_activity(
-            contract.HAND_OVER,
-            touch,
-            task_queue=handover.task_queue,
-            schedule_to_start_timeout=schedule_to_start,
-            start_to_close_timeout=start_to_close,
-            schedule_to_close_timeout=handover.longest,
-            heartbeat_timeout=timedelta(seconds=handover.heartbeat_seconds),
-            retry_policy=CHANNEL_RETRIES,
-            # A revoked touch still gets its receipt: the channel knows on which side of the line it was.
-            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-            summary=f"{touch.action} over {touch.channel}",
-        )
-        try:
-            answer: object = await self._flight
-        except ActivityError as error:
-            receipt = await self._after_failure(effect, str(error.cause or error))
-        else:
-            receipt = _receipt_from(effect, answer)
-        self._flight = None
-        self._inbox.append(Delivered(receipt=receipt))
-
-    async def _after_failure(self, effect: HandOver, why: str) -> Receipt:
-        """Find out what became of a touch whose channel gave no receipt."""
-        touch = effect.touch
-        if effect.handover.delivery is Delivery.IDEMPOTENT:
-            return Receipt(
-                touch_id=touch.touch_id,
-                status=ReceiptStatus.UNDELIVERED,
-                at=workflow.now(),
-                detail=why[:900],
-            )
-        # Taking the claim settles it: either nobody handed over and now nobody can, or it is in doubt.
-        resolved: Receipt = await workflow.execute_activity(
-            contract.RESOLVE_TOUCH,
-            touch,
-            result_type=Receipt,
-            start_to_close_timeout=GOVERN_TIMEOUT,
-            retry_policy=PATIENT,
-            summary=f"find out what became of {touch.action}",
-        )
-        return resolved
-
     # Helpers of the handlers ---------------------------------------------------------------------------
 
     def _receive(self, what: str, read: Callable[[], Event]) -> None:
@@ -444,6 +378,15 @@ class AccountWorkflow:
             self._inbox.append(Refused(what=what, why=str(error)))
             message = f"malformed {what}: {error}"
             raise ApplicationError(message, type="MalformedMessage", non_retryable=True) from None
+
+    def _runs(self, run_id: str) -> bool:
+        return run_id in self._state.runs
+
+    def _demand(self, kind: str, condition: bool, otherwise: str) -> None:  # noqa: FBT001 - it is what is demanded
+        """Refuse an update whose subject is not there; the refusal is recorded."""
+        if not condition:
+            self._inbox.append(Refused(what="update", why=otherwise))
+            raise ApplicationError(otherwise, type=kind, non_retryable=True)
 
     def _ruled_on(self, proposal_id: str) -> bool:
         view = view_proposal(self._state, proposal_id)

@@ -20,6 +20,8 @@ SEARCH_ATTRIBUTES = {
     "OnHold": "Bool",
     "NextTouchAt": "Datetime",
     "PolicyVersion": "Keyword",
+    "ActivePlay": "Keyword",
+    "TouchesInDoubt": "Int",
 }
 """What operators filter accounts by in the Temporal UI."""
 

@@ -1,0 +1,150 @@
+"""Plans: when the planner is asked what a play does next, and how its answer is applied."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from domain import _running as running
+from domain._account import Contact
+from domain._base import one_line
+from domain._messages import MakePlan, Planned
+from domain._play import PlanRequest, PlayRun
+from domain._proposing import open_proposal
+from domain._state import AccountState, Planning
+from domain._turn import Turn, trim
+from domain._vocabulary import PlayStatus, Role
+
+CONTACTS_SHOWN = 200
+"""People the planner chooses from."""
+REFUSALS_REMEMBERED = 20
+
+
+def plan_when_due(turn: Turn) -> None:
+    """Ask the planner if a run has something to do, or a play wants to enter."""
+    state = turn.state
+    if state.planning is not None:
+        return
+    run = _run_to_plan(state, turn.now)
+    if run is None and not state.play_asks:
+        return
+    if run is None:
+        run = state.active_run  # those who ask may have to displace it
+    state.planning = Planning(
+        revision=state.revision, run_id=run.run_id if run else None, asks=len(state.play_asks)
+    )
+    if run is not None and run.reviews:
+        state.reviewed_at = turn.now
+    state.plan_at = None
+    turn.effects.append(MakePlan(request=_request(turn, run)))
+
+
+def next_plan_at(state: AccountState) -> tuple[datetime, str] | None:
+    """Return when the planner is asked next if no message comes, and about which run."""
+    if state.planning is not None:
+        return None
+    run = state.active_run
+    if run is not None:
+        due = min((at for at in (run.due_at, state.plan_at) if at is not None), default=None)
+        return (due, run.run_id) if due is not None else None
+    resumes = [(each.resume_at, each.run_id) for each in state.runs.values() if each.resume_at is not None]
+    return min(resumes, default=None)
+
+
+def apply_plan(turn: Turn, event: Planned) -> None:
+    """Apply a plan, unless what it is about has changed since it was asked for."""
+    state, plan = turn.state, event.plan
+    planning = state.planning
+    if planning is None or plan.revision != planning.revision:
+        return
+    state.planning = None
+    overtaken = plan.entered is not None and state.revision != planning.revision
+    if planning.stale or overtaken:
+        state.plan_at = turn.now
+        return
+    state.play_asks = state.play_asks[planning.asks :]
+    for refusal in plan.refused:
+        state.play_refusals.pop(refusal.play_id, None)
+        state.play_refusals[refusal.play_id] = one_line(refusal.message)
+        trim(state.play_refusals, REFUSALS_REMEMBERED)
+        turn.refuse("play", f"{refusal.play_id}: {refusal.message}")
+    before = state.runs.get(planning.run_id) if planning.run_id is not None else None
+    if plan.run is not None and before is not None and plan.run.run_id == before.run_id:
+        state.play_moves.pop(before.run_id, None)
+        _apply_move(turn, before, plan.run)
+    if plan.entered is not None:
+        _enter(turn, plan.entered)
+    for proposal in plan.proposals:
+        run = state.runs.get(proposal.play.run_id) if proposal.play is not None else None
+        if run is not None and run.status is PlayStatus.ACTIVE and proposal.proposal_id in run.pending:
+            open_proposal(turn, proposal)
+
+
+def _apply_move(turn: Turn, before: PlayRun, after: PlayRun) -> None:
+    if after.status.final:
+        running.finish(turn, before, after)
+    elif after.status is PlayStatus.SUSPENDED and before.status is PlayStatus.ACTIVE:
+        running.suspended(turn, before, after)
+    elif after.status is PlayStatus.ACTIVE and not after.pending and after.due_at is None:
+        running.end(turn, after, PlayStatus.EXITED, "broken", "the planner gave it nothing to wait for")
+    elif after != before:
+        running.store(turn, after)
+        if after.step != before.step:
+            turn.note(f"Play {after.run_id} is at {after.step}")
+
+
+def _enter(turn: Turn, run: PlayRun) -> None:
+    if turn.state.active_run is not None:
+        turn.refuse("play", f"{run.play_id}: another play is running")
+        return
+    running.begin(turn, run)
+    if run.status.final:
+        running.finish(turn, run, run)
+    elif not run.pending and run.due_at is None:
+        running.end(turn, run, PlayStatus.EXITED, "broken", "the planner gave it nothing to wait for")
+    else:
+        running.store(turn, run)
+
+
+def _run_to_plan(state: AccountState, now: datetime) -> PlayRun | None:
+    """Return the run that has something to do now."""
+    run = state.active_run
+    if run is not None:
+        over = not run.pending and run.due_at is None
+        due = any(at is not None and at <= now for at in (run.due_at, state.plan_at))
+        return run if due or over or run.run_id in state.play_moves else None
+    resumes = sorted(
+        (each.resume_at, each.run_id)
+        for each in state.runs.values()
+        if each.resume_at is not None and each.resume_at <= now
+    )
+    return state.runs[resumes[0][1]] if resumes else None
+
+
+def _request(turn: Turn, run: PlayRun | None) -> PlanRequest:
+    state = turn.state
+    return PlanRequest(
+        account_id=state.account_id,
+        account=state.account,
+        contacts=_people(state, run),
+        readings=tuple(state.readings[system] for system in sorted(state.readings)),
+        touches=state.counted_touches(),
+        circumstances=state.circumstances,
+        run=run,
+        move_to=state.play_moves.get(run.run_id) if run is not None else None,
+        asks=state.play_asks,
+        past=tuple(state.past_plays[play_id] for play_id in sorted(state.past_plays)),
+        next_number=state.run_number + 1,
+        revision=state.revision,
+        now=turn.now,
+    )
+
+
+def _people(state: AccountState, run: PlayRun | None) -> dict[str, Contact]:
+    """Return whom a play may address: first whom it has addressed, then the buying group."""
+    addressed = {step.contact_id for step in run.steps} if run is not None else set()
+    ranked = sorted(
+        (contact_id not in addressed, contact.role is Role.UNKNOWN, contact_id)
+        for contact_id, contact in state.contacts.items()
+        if contact_id in addressed or contact.role is not Role.UNKNOWN
+    )
+    return {contact_id: state.contacts[contact_id] for _, _, contact_id in ranked[:CONTACTS_SHOWN]}
