@@ -112,7 +112,7 @@ from domain._records import (
     SuppressionFact,
     TouchFact,
 )
-from domain._state import AccountState
+from domain._state import AccountState, InDoubt
 from domain._stop import Stop
 from domain._touch import (
     HAND_OVER_ATTEMPTS,
@@ -127,7 +127,15 @@ from domain._touch import (
     Touch,
     TouchRecord,
 )
-from domain._views import AccountStatus, ProposalView, card, timeline, view_proposal, view_status
+from domain._views import (
+    AccountStatus,
+    ProposalView,
+    card,
+    timeline,
+    view_proposal,
+    view_status,
+    where_it_is,
+)
 from domain._vocabulary import (
     ActorKind,
     Answer,
@@ -211,6 +219,7 @@ __all__ = [
     "HoldPlaced",
     "HoldReleased",
     "Identifier",
+    "InDoubt",
     "LedgerFact",
     "LongText",
     "MakePlan",
@@ -311,4 +320,5 @@ __all__ = [
     "timeline",
     "view_proposal",
     "view_status",
+    "where_it_is",
 ]

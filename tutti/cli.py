@@ -27,6 +27,7 @@ from tutti.terminal import (
     policies_folder,
     run,
 )
+from tutti.touches.cli import touch_app
 
 if TYPE_CHECKING:
     from tutti.scenario import Scenario
@@ -45,6 +46,7 @@ app = typer.Typer(
 import_app = typer.Typer(help="Bring in what other tools know.", no_args_is_help=True)
 ledger_app = typer.Typer(help="Look after the long-term record.", no_args_is_help=True)
 app.add_typer(policy_app, name="policy")
+app.add_typer(touch_app, name="touch")
 app.add_typer(import_app, name="import")
 app.add_typer(ledger_app, name="ledger")
 

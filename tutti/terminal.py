@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 # Functions import what they need when they run: the engine's client alone takes most of a second to load.
 
+LONGEST_LOGIN = 100
+LONGEST_REASON = 300
+"""Characters of a reason that are kept."""
 FAILED = 1
 UNUSABLE = 2
 
@@ -83,6 +88,34 @@ def run_on_ledger(work: Coroutine[Any, Any, _T]) -> _T:
         fail(error)
     finally:
         work.close()
+
+
+def session_login() -> str:
+    """Return the login of this terminal's session; empty for a container whose user has no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return ""
+
+
+def person(given: str | None) -> str:
+    """Return who acts: the given login, else TUTTI_USER, else the session's; without any the command ends."""
+    login = given or os.environ.get("TUTTI_USER") or session_login()
+    if not login.strip() or len(login) > LONGEST_LOGIN or not login.isprintable():
+        fail("it is not clear who you are; name a login with --by or TUTTI_USER", UNUSABLE)
+    return login
+
+
+def one_reason(text: str, option: str = "--reason") -> str:
+    """Return what a person wrote as one line of at most 300 characters; without a word the command ends."""
+    from tutti.render import plain
+
+    # What no ledger takes is replaced: control characters, and bytes that are no text in this terminal.
+    readable = plain(text.encode("utf-8", "replace").decode())
+    said = " ".join(readable.split())[:LONGEST_REASON]
+    if not said:
+        fail(f"{option} is empty; say in a few words why", UNUSABLE)
+    return said
 
 
 def load_settings() -> Settings:

@@ -121,6 +121,14 @@ def play_version(play_id: str, version: str) -> str:
     return f"{play_id}@{version[:VERSION_LENGTH]}"
 
 
+def with_doubts(task_queue: str) -> str:
+    """Return the visibility query for running accounts with a touch that a person must settle."""
+    return (
+        f"WorkflowType = '{WORKFLOW_TYPE}' AND ExecutionStatus = 'Running' AND TaskQueue = '{task_queue}' "
+        f"AND {IN_DOUBT_KEY.name} > 0"
+    )
+
+
 def running_a_play(task_queue: str, play_id: str) -> str:
     """Return the visibility query for running accounts on which a play is active, in whatever version."""
     return (

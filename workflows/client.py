@@ -31,13 +31,18 @@ from domain import (
     Hold,
     Observation,
     Outcome,
+    PlayCancelled,
+    PlayMigrated,
+    PlayResumed,
     PolicyPublished,
     Proposal,
     ProposalView,
+    RecallAsked,
+    TouchSettled,
 )
 from workflows import _contract as contract
 from workflows._plugin import tutti_plugin
-from workflows.account import AccountWorkflow, HoldRelease
+from workflows.account import AccountWorkflow, HoldRelease, PlayStart
 
 _Result = TypeVar("_Result", bound=BaseModel | list[ProposalView] | list[str])
 
@@ -229,6 +234,76 @@ class AccountClient:
             account_id, contract.RELEASE_HOLD, release, f"release:{hold_id}:{uuid.uuid4().hex}", AccountStatus
         )
 
+    async def start_play(self, account_id: str, play_id: str, *, started_by: str) -> AccountStatus:
+        """Have a play enter now, because a person wants it.
+
+        Raises:
+            AccountError: it did not enter; says why.
+        """
+        start = PlayStart(play_id=play_id, started_by=started_by)
+        return await self._update(
+            account_id, contract.START_PLAY, start, f"play:{uuid.uuid4().hex}", AccountStatus
+        )
+
+    async def cancel_play(
+        self, account_id: str, run_id: str, *, cancelled_by: str, reason: str
+    ) -> AccountStatus:
+        """End a run of a play now; what it has scheduled is dropped, what can be taken back is."""
+        event = PlayCancelled(run_id=run_id, cancelled_by=cancelled_by, reason=reason)
+        return await self._update(
+            account_id, contract.CANCEL_PLAY, event, f"cancel:{run_id}:{uuid.uuid4().hex}", AccountStatus
+        )
+
+    async def resume_play(self, account_id: str, run_id: str, *, resumed_by: str) -> AccountStatus:
+        """Let a suspended run of a play go on as soon as no other is active."""
+        event = PlayResumed(run_id=run_id, resumed_by=resumed_by)
+        return await self._update(
+            account_id, contract.RESUME_PLAY, event, f"resume:{run_id}:{uuid.uuid4().hex}", AccountStatus
+        )
+
+    async def running_play(self, play_id: str) -> list[str]:
+        """Return the accounts on which a play is active, as far as visibility knows by now."""
+        return await self._listed(contract.running_a_play(self._task_queue, play_id))
+
+    async def migrate_play(self, account_id: str, migration: PlayMigrated) -> None:
+        """Have an account's runs of a play go on with another version. Durable when it returns."""
+        try:
+            await self._handle(account_id).signal(contract.MIGRATE_PLAY, migration)
+        except RPCError as error:
+            raise _explained(account_id, error) from error
+
+    async def settle_touch(self, account_id: str, settled: TouchSettled) -> AccountStatus:
+        """Say what became of a touch in doubt.
+
+        Raises:
+            AccountError: the touch is not in doubt on this account.
+        """
+        return await self._update(
+            account_id,
+            contract.SETTLE_TOUCH,
+            settled,
+            f"settle:{settled.touch_id}:{uuid.uuid4().hex}",
+            AccountStatus,
+        )
+
+    async def recall_touch(self, account_id: str, asked: RecallAsked) -> AccountStatus:
+        """Have a touch taken back; whether that worked is told later, in the timeline and the ledger.
+
+        Raises:
+            AccountError: its channel cannot take it back, or nobody knows the touch.
+        """
+        return await self._update(
+            account_id,
+            contract.RECALL_TOUCH,
+            asked,
+            f"recall:{asked.touch_id}:{uuid.uuid4().hex}",
+            AccountStatus,
+        )
+
+    async def in_doubt(self) -> list[str]:
+        """Return the accounts with touches in doubt, as far as visibility knows by now."""
+        return await self._listed(contract.with_doubts(self._task_queue))
+
     async def announce_policies(self, digest: str, progress: Callable[[int], None] | None = None) -> int:
         """Tell the accounts that wait for something that another policy set is in force.
 
@@ -296,6 +371,13 @@ class AccountClient:
     async def timeline(self, account_id: str) -> list[str]:
         """Return the account's recent story."""
         return await self._query(account_id, contract.TIMELINE, list[str])
+
+    async def _listed(self, query: str) -> list[str]:
+        prefix = contract.workflow_id("")
+        try:
+            return [found.id.removeprefix(prefix) async for found in self._client.list_workflows(query)]
+        except RPCError as error:
+            raise _unavailable(error) from error
 
     def _handle(self, account_id: str) -> WorkflowHandle[object, object]:
         return self._client.get_workflow_handle(contract.workflow_id(account_id))

@@ -12,12 +12,12 @@ from rich.text import Text
 
 from tutti.terminal import (
     FAILED,
-    UNUSABLE,
     complain,
     err,
     fail,
     load_policies,
     load_settings,
+    one_reason,
     out,
     policies_folder,
     run,
@@ -27,9 +27,6 @@ from tutti.terminal import (
 if TYPE_CHECKING:
     from governance import Comparison
     from tutti.policies.sets import NamedSet
-
-LONGEST_REASON = 300
-"""Characters of a reason that are kept."""
 
 policy_app = typer.Typer(
     help="Check, test, compare and publish the policies that people own.", no_args_is_help=True
@@ -185,7 +182,7 @@ def publish(directory: FolderArgument = None, *, reason: ReasonOption, author: A
     from tutti.policies import publishing
 
     folder = Path(_folder(None if directory is None else str(directory)))
-    run(publishing.publish(out, load_settings(), folder, author=author, reason=_one_line(reason)))
+    run(publishing.publish(out, load_settings(), folder, author=author, reason=one_reason(reason)))
 
 
 @policy_app.command("rollback")
@@ -200,7 +197,7 @@ def rollback(
     """Put the files of an earlier release in force again, as a new release."""
     from tutti.policies import publishing
 
-    run(publishing.rollback(out, load_settings(), to, author=author, reason=_one_line(reason)))
+    run(publishing.rollback(out, load_settings(), to, author=author, reason=one_reason(reason)))
 
 
 @policy_app.command("releases")
@@ -285,14 +282,3 @@ def _folder(given: str | None) -> str:
     if not folder.is_dir():
         fail(f"{folder}: no such folder of policies; name one, or set TUTTI_POLICIES")
     return str(folder)
-
-
-def _one_line(reason: str) -> str:
-    from tutti.render import plain
-
-    # What no ledger takes is replaced: control characters, and bytes that are no text in this terminal.
-    readable = plain(reason.encode("utf-8", "replace").decode())
-    said = " ".join(readable.split())[:LONGEST_REASON]
-    if not said:
-        fail("--reason is empty; say in a few words why", UNUSABLE)
-    return said

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +16,7 @@ from tutti.policies.sets import MANY, NamedSet, open_ledger, stored
 from tutti.policies.telling import told_changes, told_releases, told_result
 from tutti.policies.testing import run_tests
 from tutti.render import clock, counted, plain
-from tutti.terminal import CommandError
+from tutti.terminal import CommandError, session_login
 from workflows import AccountClient, AccountError, connect
 
 if TYPE_CHECKING:
@@ -154,7 +153,7 @@ async def _set_of(console: Console, ledger: Ledger, release: Release | None) -> 
 
 
 def _author(given: str | None, named: NamedSet) -> str:
-    login = given or os.environ.get("TUTTI_USER") or _session_login()
+    login = given or os.environ.get("TUTTI_USER") or session_login()
     actor = named.policies.people.actors.get(login)
     if actor is None or actor.kind is not ActorKind.PERSON:
         raise CommandError(
@@ -162,13 +161,6 @@ def _author(given: str | None, named: NamedSet) -> str:
             "publish; name one with --author or TUTTI_USER"
         )
     return login
-
-
-def _session_login() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a container whose user has no name
-        return ""
 
 
 async def _enter(  # noqa: PLR0913, PLR0917 - the record of who did what, when and why

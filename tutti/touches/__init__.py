@@ -1,0 +1,1 @@
+"""The commands below `tutti touch`: what operators do about single touches."""
