@@ -1,15 +1,17 @@
 """The long-term record: everything that happened, as SQL tables, and what only the ledger can say.
 
 SQLite by default, PostgreSQL with the same code. The accounts' workflows own the truth and write here what
-they did. Suppressions, claims, releases of policy sets, places in shared limits and the rulings themselves
-are owned by this room, because they outlive and span accounts.
+they did. Suppressions, claims, kill switches, releases of policy sets, places in shared limits and the
+rulings themselves are owned by this room, because they outlive and span accounts.
 """
 
 from ledger._claims import Claim, ClaimState, OpenClaim
 from ledger._errors import LedgerError, LedgerFault
 from ledger._ledger import Ledger
+from ledger._preflight import Preflight
 from ledger._releases import Release, ReleaseKind
 from ledger._rulings import HitCounts, RecordedHit, RecordedRuling, RuleCount, RuledProposal, RulingKey
+from ledger._stops import StopEntry
 
 __all__ = [
     "Claim",
@@ -19,6 +21,7 @@ __all__ = [
     "LedgerError",
     "LedgerFault",
     "OpenClaim",
+    "Preflight",
     "RecordedHit",
     "RecordedRuling",
     "Release",
@@ -26,4 +29,5 @@ __all__ = [
     "RuleCount",
     "RuledProposal",
     "RulingKey",
+    "StopEntry",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -10,7 +11,7 @@ from sqlalchemy import and_, or_
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col, select
 
-from domain import Frozen, Moment, Receipt, ReceiptStatus
+from domain import Frozen, Moment, Receipt, ReceiptStatus, Settlement, SettlementFact
 from ledger._engine import upsert
 from ledger._tables import ClaimRow, table_of
 
@@ -62,9 +63,26 @@ async def settle(connection: AsyncConnection, receipt: Receipt) -> None:
     A receipt for a touch that nobody claimed, as after the ledger was replaced, is stored all the same: it is
     evidence of a hand-over, and makes a later claim of that touch find it.
     """
+    await _store(connection, receipt, _knows_more)
+
+
+async def _store(connection: AsyncConnection, receipt: Receipt, wins: Callable[[Any, Any], Any]) -> None:
     row = {"touch_id": receipt.touch_id, "at": receipt.at, "status": receipt.status.value, "receipt": receipt}
-    write = upsert(_CLAIMS, connection.dialect.name, _knows_more, ("status", "receipt"))
+    write = upsert(_CLAIMS, connection.dialect.name, wins, ("status", "receipt"))
     await connection.execute(write, [row])
+
+
+async def settle_by_hand(connection: AsyncConnection, fact: SettlementFact) -> None:
+    """Store on the claim of a touch in doubt what a person found out; what a channel knows for sure stays."""
+    handed_over = fact.settlement is Settlement.HANDED_OVER
+    found = "was handed over" if handed_over else "was not handed over"
+    receipt = Receipt(
+        touch_id=fact.touch_id,
+        status=ReceiptStatus.ACCEPTED if handed_over else ReceiptStatus.UNDELIVERED,
+        at=fact.at,
+        detail=f"{fact.settled_by} found that it {found}: {fact.comment}",
+    )
+    await _store(connection, receipt, _in_doubt)
 
 
 def _knows_more(new: Any, stored: Any) -> Any:  # noqa: ANN401 - columns of either dialect
@@ -73,6 +91,10 @@ def _knows_more(new: Any, stored: Any) -> Any:  # noqa: ANN401 - columns of eith
         stored.status.is_(None),
         and_(stored.status == ReceiptStatus.UNKNOWN.value, new.status.in_(definite)),
     )
+
+
+def _in_doubt(new: Any, stored: Any) -> Any:  # noqa: ANN401, ARG001 - columns of either dialect
+    return or_(stored.status.is_(None), stored.status == ReceiptStatus.UNKNOWN.value)
 
 
 async def open_claims(connection: AsyncConnection) -> list[OpenClaim]:

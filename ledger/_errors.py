@@ -33,6 +33,8 @@ class LedgerFault(StrEnum):
     """The tables were made by a later version of this code."""
     OVERTAKEN = "overtaken"
     """Somebody else published a policy set since the caller looked."""
+    TAKEN = "taken"
+    """The id names something else already, or something that is over."""
     FAILED = "failed"
     """Anything else that the database refused."""
 

@@ -16,8 +16,11 @@ from domain import (
     LedgerFact,
     OutcomeFact,
     PastTouchFact,
+    PlayFact,
     ProposalFact,
+    RecallFact,
     RefusalFact,
+    SettlementFact,
     SignalFact,
     SuppressionFact,
     TouchFact,
@@ -208,6 +211,43 @@ def _outcome(fact: OutcomeFact, account_id: str) -> Rows:
             "kind": outcome.kind.value,
             "contact_id": outcome.contact_id,
         },
+    )
+
+
+@rows_of.register
+def _play(fact: PlayFact, account_id: str) -> Rows:
+    run = fact.run
+    yield (
+        t.PlayRunRow,
+        _common(fact, account_id)
+        | {
+            "run_id": run.run_id,
+            "play_id": run.play_id,
+            "version": run.version,
+            "status": run.status.value,
+        },
+    )
+
+
+@rows_of.register
+def _settlement(fact: SettlementFact, account_id: str) -> Rows:
+    yield (
+        t.SettlementRow,
+        _common(fact, account_id)
+        | {
+            "touch_id": fact.touch_id,
+            "settlement": fact.settlement.value,
+            "settled_by": fact.settled_by,
+        },
+    )
+
+
+@rows_of.register
+def _recall(fact: RecallFact, account_id: str) -> Rows:
+    recalled = fact.recalled
+    yield (
+        t.RecallRow,
+        _common(fact, account_id) | {"touch_id": recalled.touch_id, "status": recalled.status.value},
     )
 
 

@@ -20,15 +20,19 @@ from domain import (
     Ruling,
     RulingRequest,
     Standing,
+    Stop,
+    Touch,
     TouchFact,
 )
-from ledger import _claims, _reading, _releases, _room, _rulings, _schema, _writing
+from ledger import _claims, _preflight, _reading, _releases, _room, _rulings, _schema, _stops, _writing
 from ledger._claims import Claim, OpenClaim
 from ledger._engine import Place, open_reader, open_writer, place_of
 from ledger._errors import told_as_ledger_error
+from ledger._preflight import Preflight
 from ledger._releases import Release, ReleaseKind
 from ledger._room import Viewpoint
 from ledger._rulings import HitCounts, RecordedHit, RecordedRuling, RulingKey
+from ledger._stops import StopEntry
 
 
 class Ledger:
@@ -91,7 +95,8 @@ class Ledger:
 
         Of two facts about one thing the one with the later `seq` stays, whatever order they come in, so a
         batch may be written again at any time. Facts that tell what became of a proposal give its reservation
-        back: from then on the touch counts, or nothing does.
+        back: from then on the touch counts, or nothing does. A person's word about a touch in doubt also
+        settles its claim.
 
         Returns:
             How many facts changed the ledger; the rest were known, or older than what it holds.
@@ -153,6 +158,50 @@ class Ledger:
         """Return the claims without receipt, oldest first: under way, or left behind by a crash."""
         async with self._reading("read the claims") as connection:
             return await _claims.open_claims(connection)
+
+    async def place_stop(self, stop: Stop) -> None:
+        """Throw a kill switch: whatever asks from now on may not hand over what it covers.
+
+        The same stop placed again changes nothing.
+
+        Raises:
+            LedgerError: `taken`, if its id is that of another stop, or of one that was lifted.
+        """
+        async with self._writing("place a stop") as connection:
+            await _stops.place(connection, stop)
+
+    async def lift_stop(self, stop_id: str, *, by: str, reason: str, at: datetime) -> StopEntry | None:
+        """Lift a kill switch; one that was lifted before stays as it was lifted first.
+
+        Args:
+            stop_id: Which one.
+            by: Login of the person who lifts it.
+            reason: Why, in a line.
+            at: Now, with time zone.
+
+        Returns:
+            The stop as it now is; None if there never was one with this id.
+        """
+        async with self._writing("lift a stop") as connection:
+            return await _stops.lift(connection, stop_id, by, reason, at)
+
+    async def stops(self) -> tuple[Stop, ...]:
+        """Return the stops that stand, oldest first."""
+        async with self._reading("read the stops") as connection:
+            return await _stops.standing(connection)
+
+    async def stop_log(self, *, limit: int = 100) -> list[StopEntry]:
+        """Return stops, standing or lifted, the one that was placed last first."""
+        async with self._reading("read the stops") as connection:
+            return await _stops.log(connection, limit)
+
+    async def preflight(self, touch: Touch) -> Preflight:
+        """Return all that is known right now against handing a touch over; one round trip, one moment.
+
+        What it means is the reader's to say: see `activities.channels.preflight`.
+        """
+        async with self._reading("look for the last time before a hand-over") as connection:
+            return await _preflight.preflight(connection, touch)
 
     async def record_policy_set(self, digest: str, *, files: Mapping[str, str], at: datetime) -> None:
         """Keep the files of a policy set (path to text), so that old decisions can be explained.

@@ -71,7 +71,7 @@ class RecordedRuling(Frozen):
 
     The request is the one that governance judged, with the suppressions and the standing of that moment. What
     no rule reads is withheld: contents of proposals, names of persons, of their addresses all but the
-    domain, and what was written about readings and holds.
+    domain, and what was written about readings, holds and stops.
     """
 
     account_id: str
@@ -224,6 +224,7 @@ def _without_content(request: RulingRequest) -> RulingRequest:
             "contacts": {contact_id: _nameless(contact) for contact_id, contact in request.contacts.items()},
             "readings": tuple(reading.model_copy(update={"note": None}) for reading in request.readings),
             "holds": tuple(hold.model_copy(update={"reason": WITHHELD}) for hold in request.holds),
+            "stops": tuple(stop.model_copy(update={"reason": WITHHELD}) for stop in request.stops),
         }
     )
 

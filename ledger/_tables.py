@@ -165,6 +165,36 @@ class OutcomeRow(FactRow, table=True):
     contact_id: str | None = None
 
 
+class PlayRunRow(FactRow, table=True):
+    """Where a run of a play stands; its id is unique within its account only."""
+
+    __tablename__ = "play_runs"
+
+    run_id: str = Field(primary_key=True)
+    play_id: str
+    version: str
+    status: str
+
+
+class SettlementRow(FactRow, table=True):
+    """What a person found out about a touch in doubt."""
+
+    __tablename__ = "settlements"
+
+    touch_id: str = Field(primary_key=True)
+    settlement: str
+    settled_by: str
+
+
+class RecallRow(FactRow, table=True):
+    """What the channel last said about taking a touch back."""
+
+    __tablename__ = "recalls"
+
+    touch_id: str = Field(primary_key=True)
+    status: str
+
+
 class HoldRow(FactRow, table=True):
     """A hold; it stands while `ended_by` is null and `expires_at` is not past."""
 
@@ -249,6 +279,22 @@ class ReservationRow(Row, table=True):
     cost: float
 
 
+class StopRow(Row, table=True):
+    """A kill switch; it stands while `lifted_at` is null. There are few of them, so all are looked at."""
+
+    __tablename__ = "stops"
+
+    stop_id: str = Field(primary_key=True)
+    scope: str
+    name: str | None = None
+    reason: str
+    placed_by: str
+    placed_at: datetime = Field(sa_type=UtcDateTime)
+    lifted_by: str | None = None
+    lifted_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    lift_reason: str | None = None
+
+
 class RulingRow(Row, table=True):
     """One ruling as it was asked for and answered; `at` is its moment, `seq` the account's latest fact."""
 
@@ -277,12 +323,23 @@ PROJECTION: Final = (
     ApprovalAnswerRow,
     TouchRow,
     OutcomeRow,
+    PlayRunRow,
+    SettlementRow,
+    RecallRow,
     HoldRow,
     RefusalRow,
 )
 """What a rebuild brings back, in the one order in which everybody writes, so that writers cannot deadlock."""
 
-OWNED: Final = (SuppressionRow, ClaimRow, PolicySetRow, PolicyReleaseRow, ReservationRow, RulingRow)
+OWNED: Final = (
+    SuppressionRow,
+    ClaimRow,
+    PolicySetRow,
+    PolicyReleaseRow,
+    ReservationRow,
+    StopRow,
+    RulingRow,
+)
 """What only the ledger knows; no rebuild brings it back."""
 
 

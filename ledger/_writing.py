@@ -11,7 +11,8 @@ from sqlalchemy import ColumnElement, Table, bindparam, delete, literal_column, 
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col, select
 
-from domain import FactBatch
+from domain import FactBatch, SettlementFact
+from ledger._claims import settle_by_hand
 from ledger._engine import upsert
 from ledger._facts import Values, rows_of
 from ledger._rulings import settle_reservations
@@ -39,6 +40,9 @@ async def record(connection: AsyncConnection, batch: FactBatch) -> int:
     if DecisionRow in pending:
         await _drop_superseded_hits(connection, batch.account_id, pending[DecisionRow])
     await settle_reservations(connection, batch.account_id, batch.facts)
+    for fact in batch.facts:
+        if isinstance(fact, SettlementFact):
+            await settle_by_hand(connection, fact)
     if SuppressionRow in pending:
         applied += await suppress(connection, pending[SuppressionRow])
     return applied

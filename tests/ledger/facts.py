@@ -27,18 +27,28 @@ from domain import (
     OutcomeKind,
     PastTouch,
     PastTouchFact,
+    PlayFact,
+    PlayRun,
+    PlayStatus,
     Proposal,
     ProposalFact,
     ProposalStatus,
     ReasonCode,
+    Recalled,
+    RecallFact,
+    RecallStatus,
     Receipt,
     ReceiptStatus,
     Recipient,
     RefusalFact,
     RuleHit,
+    Settlement,
+    SettlementFact,
     Signal,
     SignalFact,
     SignalKind,
+    Stop,
+    StopScope,
     SuppressionFact,
     Touch,
     TouchFact,
@@ -179,6 +189,38 @@ def outcome_fact(seq: int, n: int = 1) -> OutcomeFact:
     return OutcomeFact(seq=seq, at=moment(seq), outcome=outcome)
 
 
+def play_fact(seq: int, n: int = 1, status: PlayStatus = PlayStatus.ACTIVE) -> PlayFact:
+    run = PlayRun(
+        run_id=f"nurture.{n}",
+        play_id="nurture",
+        name="Champion nurture",
+        version=DIGEST,
+        policy_digest=POLICY,
+        status=status,
+        started_at=moment(0),
+        started_by="web 1",
+        ends_by=moment(3_600),
+        entered_at=moment(seq),
+    )
+    return PlayFact(seq=seq, at=moment(seq), run=run)
+
+
+def settlement_fact(seq: int, n: int = 1, settlement: Settlement = Settlement.HANDED_OVER) -> SettlementFact:
+    return SettlementFact(
+        seq=seq,
+        at=moment(seq),
+        touch_id=f"{ACCOUNT}/p{n}/1",
+        settlement=settlement,
+        settled_by="ada",
+        comment=f"looked it up {seq}",
+    )
+
+
+def recall_fact(seq: int, n: int = 1, status: RecallStatus = RecallStatus.RECALLED) -> RecallFact:
+    recalled = Recalled(touch_id=f"{ACCOUNT}/p{n}/1", status=status, at=moment(seq))
+    return RecallFact(seq=seq, at=moment(seq), recalled=recalled, reason="the play ended")
+
+
 def hold_fact(seq: int, n: int = 1, ended_by: str | None = None) -> HoldFact:
     hold = Hold(hold_id=f"h{n}", placed_by="ada", reason=f"Negotiating {seq}", placed_at=moment(seq))
     return HoldFact(seq=seq, at=moment(seq), hold=hold, ended_by=ended_by)
@@ -207,10 +249,24 @@ KINDS: tuple[Callable[[int, int], LedgerFact], ...] = (
     answer_fact,
     touch_fact,
     outcome_fact,
+    play_fact,
+    settlement_fact,
+    recall_fact,
     hold_fact,
     suppression_fact,
     refusal_fact,
 )
+
+
+def stop(stop_id: str = "s-1", scope: StopScope = StopScope.CHANNEL, name: str | None = "email") -> Stop:
+    return Stop(
+        stop_id=stop_id,
+        scope=scope,
+        name=name,
+        reason="a template went wrong",
+        placed_by="ada",
+        placed_at=NOON,
+    )
 
 
 def receipt_for(

@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from domain import Receipt, ReceiptStatus
+from domain import Receipt, ReceiptStatus, Settlement
 from ledger import Claim, ClaimState, Ledger, LedgerError, OpenClaim
 from tests.ledger.conftest import Query
-from tests.ledger.facts import NOON, receipt_for
+from tests.ledger.facts import NOON, batch, receipt_for, settlement_fact
 
 TOUCH = "northwind/p1/1"
 
@@ -87,6 +87,46 @@ async def test_only_a_definite_receipt_replaces_an_unknown_one(
     receipt = (await claim(ledger)).receipt
     assert receipt is not None
     assert receipt.status.value == kept
+
+
+@pytest.mark.parametrize(
+    ("stored", "settlement", "kept"),
+    [
+        (None, Settlement.HANDED_OVER, "accepted"),
+        (None, Settlement.NOT_HANDED_OVER, "undelivered"),
+        ("unknown", Settlement.HANDED_OVER, "accepted"),
+        ("unknown", Settlement.NOT_HANDED_OVER, "undelivered"),
+        ("accepted", Settlement.NOT_HANDED_OVER, "accepted"),
+        ("rejected", Settlement.HANDED_OVER, "rejected"),
+    ],
+)
+async def test_a_person_settles_what_is_in_doubt_and_overrules_no_channel_that_knows(
+    ledger: Ledger, stored: str | None, settlement: Settlement, kept: str
+) -> None:
+    await claim(ledger)
+    if stored is not None:
+        await ledger.settle(receipt_for(TOUCH, ReceiptStatus(stored)))
+
+    for _ in range(2):  # a fact may be written any number of times
+        await ledger.record(batch(settlement_fact(7, settlement=settlement)))
+
+    receipt = (await claim(ledger)).receipt
+    assert receipt is not None
+    assert receipt.status.value == kept
+    if stored in {None, "unknown"}:
+        found = "handed over" if settlement is Settlement.HANDED_OVER else "not handed over"
+        assert receipt.detail == f"ada found that it was {found}: looked it up 7"
+    assert await ledger.open_claims() == []
+
+
+async def test_what_a_person_found_out_outlives_a_rebuild(ledger: Ledger) -> None:
+    await claim(ledger)
+    await ledger.record(batch(settlement_fact(7)))
+
+    await ledger.erase_projection()
+    await ledger.record(batch(settlement_fact(7)))
+
+    assert (await claim(ledger)).state is ClaimState.SETTLED
 
 
 async def test_open_claims_are_those_without_receipt_oldest_first(ledger: Ledger) -> None:

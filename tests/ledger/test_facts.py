@@ -11,7 +11,10 @@ from domain import (
     ApprovalStatus,
     FactBatch,
     LedgerFact,
+    PlayStatus,
     ProposalStatus,
+    RecallStatus,
+    Settlement,
     TouchStatus,
     person_key,
 )
@@ -31,6 +34,9 @@ TABLES = (
     "approval_answers",
     "touches",
     "outcomes",
+    "play_runs",
+    "settlements",
+    "recalls",
     "holds",
     "refusals",
     "suppressions",
@@ -53,10 +59,11 @@ async def test_every_kind_of_fact_has_its_table(ledger: Ledger) -> None:
     assert counts == dict.fromkeys(TABLES, 1) | {
         "touches": 2,  # ours and the one of another tool
         "rule_hits": 6 % 4,  # the decision is the sixth fact
-        "claims": 0,
+        "claims": 1,  # the settlement keeps what it found out
         "policy_sets": 0,
         "policy_releases": 0,
         "reservations": 0,
+        "stops": 0,
         "rulings": 0,
     }
 
@@ -147,6 +154,25 @@ async def test_columns_answer_questions_without_opening_the_body(ledger: Ledger,
         ("frequency.rule_1", 1),
     ]
     assert query("SELECT json_extract(body, '$.hold.placed_by') FROM holds LIMIT 1") == [("ada",)]
+
+
+async def test_columns_tell_runs_settlements_and_recalls_apart(ledger: Ledger, query: Query) -> None:
+    await ledger.record(
+        f.batch(
+            f.play_fact(1),
+            f.play_fact(4, status=PlayStatus.COMPLETED),
+            f.settlement_fact(2, settlement=Settlement.NOT_HANDED_OVER),
+            f.recall_fact(3, status=RecallStatus.GONE),
+        )
+    )
+
+    assert query("SELECT run_id, play_id, version, status FROM play_runs") == [
+        ("nurture.1", "nurture", f.DIGEST, "completed")
+    ]
+    assert query("SELECT touch_id, settlement, settled_by FROM settlements") == [
+        ("northwind/p1/1", "not_handed_over", "ada")
+    ]
+    assert query("SELECT touch_id, status FROM recalls") == [("northwind/p1/1", "gone")]
 
 
 async def test_one_bad_fact_leaves_nothing_of_its_batch(ledger: Ledger, query: Query) -> None:

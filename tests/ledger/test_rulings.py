@@ -53,15 +53,16 @@ async def test_what_no_rule_reads_is_withheld(ledger: Ledger, query: Query) -> N
         note="Amira is on leave",
     )
     frozen = Hold(hold_id="h1", placed_by="dana.reyes", reason="Amira complained", placed_at=f.NOON)
+    thrown = f.stop().model_copy(update={"reason": "Amira phoned"})
     asked = request_of(
         "northwind", content=Content(subject="Hello Amira", text="secret"), reading=told
-    ).model_copy(update={"holds": (frozen,), "readings": (told,)})
+    ).model_copy(update={"holds": (frozen,), "readings": (told,), "stops": (thrown,)})
     await enter(ledger, asked)
 
     ((stored,),) = query("SELECT request FROM rulings")
 
     assert isinstance(stored, str)
-    for personal in ("Hello Amira", "secret", "amira@", '"Amira"', "+44", "on leave", "complained"):
+    for personal in ("Hello Amira", "secret", "amira@", '"Amira"', "+44", "on leave", "complained", "phoned"):
         assert personal in asked.model_dump_json(), f"the test would see {personal}"
         assert personal not in stored
     (ruling,) = await ledger.rulings()

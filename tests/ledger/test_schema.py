@@ -118,6 +118,23 @@ async def test_the_second_revision_can_be_taken_back_and_made_again(
     assert query("SELECT touch_id FROM claims") == [("t",)]
 
 
+async def test_the_third_revision_can_be_taken_back_and_made_again(
+    ledger: Ledger, path: Path, query: Query
+) -> None:
+    await ledger.place_stop(f.stop())
+    await ledger.record(f.batch(f.touch_fact(1), f.play_fact(2), f.settlement_fact(3), f.recall_fact(4)))
+
+    alembic(path, command.downgrade, "0002")
+
+    tables = {row[0] for row in query("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    assert not tables & {"stops", "play_runs", "settlements", "recalls"}
+    assert query("SELECT touch_id FROM touches") == [("northwind/p1/1",)]
+    assert await ledger.migrate() == REVISIONS[-1]
+    assert await ledger.stops() == ()
+    await ledger.record(f.batch(f.play_fact(2)))
+    assert query("SELECT run_id FROM play_runs") == [("nurture.1",)]
+
+
 async def test_a_ledger_from_a_later_version_is_refused_and_left_alone(ledger: Ledger, query: Query) -> None:
     query("UPDATE alembic_version SET version_num = '9999'")
 
