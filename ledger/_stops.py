@@ -85,7 +85,13 @@ async def log(connection: AsyncConnection, limit: int) -> list[StopEntry]:
     return await _entries(connection, None, limit)
 
 
-def covering(*, account_id: str, actor: str, action: str, channel: str) -> ColumnElement[bool]:
+def covering(
+    *,
+    account_id: ColumnElement[str],
+    actor: ColumnElement[str],
+    action: ColumnElement[str],
+    channel: ColumnElement[str],
+) -> ColumnElement[bool]:
     """Return the condition under which a row is a standing stop that covers a touch: `Stop.covers` in SQL."""
     scope, name = col(StopRow.scope), col(StopRow.name)
     return and_(
