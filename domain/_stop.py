@@ -29,6 +29,11 @@ class Stop(Frozen):
             raise ValueError(msg)
         return self
 
+    @property
+    def subject(self) -> str:
+        """What is stopped, as a sentence names it: `everything`, `the agent sdr`."""
+        return "everything" if self.name is None else f"the {self.scope.value} {self.name}"
+
     def covers(self, *, account_id: str, actor: str, action: str, channel: str) -> bool:
         """Tell whether a touch with these names falls under the stop."""
         match self.scope:

@@ -1,6 +1,6 @@
 """The contract of a channel: how a touch reaches a provider at most once.
 
-Claim the touch in the ledger, read the suppression store last, hand over, settle the claim with the
+Claim the touch in the ledger, look for the last time whether it may go, hand over, settle the claim with the
 receipt. Whatever dies in between leaves an open claim, and an open claim is never handed over again:
 it becomes an `unknown` receipt that a person settles.
 """
@@ -19,8 +19,9 @@ import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.channels._clearance import obstacle
 from activities.channels._unsubscribe import UnsubscribeLinks
-from domain import Receipt, ReceiptStatus, Touch, contact_key, person_key
+from domain import Receipt, ReceiptStatus, Touch
 from ledger import Claim, ClaimState, Ledger, LedgerError
 
 LEDGER_UNAVAILABLE = "LedgerUnavailable"
@@ -45,8 +46,16 @@ class ChannelEnvironment:
     unsubscribe: UnsubscribeLinks
 
 
-class SuppressedError(Exception):
-    """The person objected: nothing may be handed over."""
+class NotClearedError(Exception):
+    """Something speaks against the touch: nothing may be handed over.
+
+    Attributes:
+        receipt: What to report.
+    """
+
+    def __init__(self, receipt: Receipt) -> None:
+        super().__init__(receipt.detail)
+        self.receipt = receipt
 
 
 class RevokedError(Exception):
@@ -68,12 +77,12 @@ class Crossing:
         self.revoked = False
 
     async def enter(self) -> None:
-        """Read the suppression store for the last time and step over the line.
+        """Look for the last time whether the touch may go, and step over the line.
 
         Raises:
-            SuppressedError: The person objected.
+            NotClearedError: See `preflight`.
             RevokedError: The activity was cancelled.
-            LedgerError: The suppression store did not answer.
+            LedgerError: The ledger did not answer.
         """
         await self.check()
         # No await from here on: nothing can come between the check and the line.
@@ -83,12 +92,13 @@ class Crossing:
         """Ask whether the touch may still go, without stepping over the line.
 
         Raises:
-            SuppressedError: The person objected.
+            NotClearedError: See `preflight`.
             RevokedError: The activity was cancelled.
-            LedgerError: The suppression store did not answer.
+            LedgerError: The ledger did not answer.
         """
-        if await is_suppressed(self._ledger, self._touch):
-            raise SuppressedError
+        refusal = await preflight(self._ledger, self._touch)
+        if refusal is not None:
+            raise NotClearedError(refusal)
         # asyncio.wait_for of Python 3.11 may swallow a cancellation, so the flag is what counts.
         if self.revoked:
             raise RevokedError
@@ -109,7 +119,7 @@ class AtMostOnce:
     """Runs a channel's hand-over under the at-most-once protocol.
 
     Args:
-        ledger: Keeper of claims and suppressions.
+        ledger: Keeper of claims, and of all that may speak against a touch.
         hand_over: The channel's part. It takes the touch and the crossing, calls `crossing.enter()` right
             before the provider gets the content, and returns a receipt for every answer it expects.
         reference: Returns the name under which the provider would know the touch, for a person who has to
@@ -195,8 +205,8 @@ class AtMostOnce:
         try:
             await crossing.check()
             return await crossing.run(self._hand_over(touch, crossing))
-        except SuppressedError:
-            return receipt_for(touch, ReceiptStatus.BLOCKED, "The person objected to being contacted.")
+        except NotClearedError as refusal:
+            return refusal.receipt
         except (RevokedError, asyncio.CancelledError):
             if crossing.crossed:  # the event loop is closing: the claim stays open and speaks for itself
                 raise
@@ -205,7 +215,7 @@ class AtMostOnce:
             )
         except LedgerError as error:
             return receipt_for(
-                touch, ReceiptStatus.UNDELIVERED, f"Nothing was sent: suppressions cannot be read. {error}"
+                touch, ReceiptStatus.UNDELIVERED, f"Nothing was sent: the last check got no answer. {error}"
             )
         except Exception as error:  # noqa: BLE001 - a claim must not stay open because of a programming error
             return self._unexpected(touch, crossing, error)
@@ -252,22 +262,12 @@ class AtMostOnce:
                 return
 
 
-async def is_suppressed(ledger: Ledger, touch: Touch) -> bool:
-    """Ask the shared suppression store whether the touch's person objected, on whichever account.
-
-    Raises:
-        LedgerError: The store did not answer.
-    """
-    if touch.recipient is None:
-        return False
-    keys = [contact_key(touch.account_id, touch.recipient.contact_id)]
-    if touch.recipient.email is not None:
-        keys.append(person_key(touch.recipient.email))
-    return bool(await ledger.suppressed(keys))
-
-
 async def preflight(ledger: Ledger, touch: Touch) -> Receipt | None:
     """Ask for the last time whether a touch may be handed over, right before the provider is called.
+
+    In this order: the suppression store, the kill switches, until when its ruling holds, whether another
+    policy set came into force since, and whether the place that it took in all limits is still its own. All
+    but the first leave it `undelivered`: it is ruled on again, under what counts then.
 
     Returns:
         None if it may; else the receipt that says why not.
@@ -275,9 +275,11 @@ async def preflight(ledger: Ledger, touch: Touch) -> Receipt | None:
     Raises:
         LedgerError: The ledger did not answer: then nothing may be handed over.
     """
-    if await is_suppressed(ledger, touch):
-        return receipt_for(touch, ReceiptStatus.BLOCKED, "The person objected to being contacted.")
-    return None
+    against = obstacle(touch, await ledger.preflight(touch), datetime.now(UTC))
+    if against is None:
+        return None
+    bound_log(touch).info("channel.not_cleared", status=against.status.value)
+    return receipt_for(touch, against.status, against.why)
 
 
 def receipt_for(

@@ -30,7 +30,7 @@ from activities.channels._contract import (
     bound_log,
     clean,
     heartbeats,
-    is_suppressed,
+    preflight,
     receipt_for,
 )
 from activities.channels._settings import ChannelSettings
@@ -89,7 +89,7 @@ class WebhookChannel:
 
     Args:
         settings: The receiver and the shared secret.
-        ledger: Keeper of suppressions.
+        ledger: Asked for the last time before every request.
     """
 
     def __init__(self, settings: WebhookSettings, ledger: Ledger) -> None:
@@ -119,17 +119,18 @@ class WebhookChannel:
             )
         payload = WebhookPayload(timestamp=handed_over_at, data=touch)
         body = payload.model_dump_json()
-        if await self._blocked(touch):
-            return receipt_for(touch, ReceiptStatus.BLOCKED, "The person objected to being contacted.")
+        refusal = await self._last_check(touch)
+        if refusal is not None:
+            return refusal
         status, retry_after, text = await self._post(touch, body)
         return self._receipt(touch, status, retry_after, text)
 
-    async def _blocked(self, touch: Touch) -> bool:
+    async def _last_check(self, touch: Touch) -> Receipt | None:
         try:
-            return await is_suppressed(self._ledger, touch)
+            return await preflight(self._ledger, touch)
         except LedgerError as error:
             raise ApplicationError(
-                f"{error}; nothing was handed over, suppressions are read again", type=LEDGER_UNAVAILABLE
+                f"{error}; nothing was handed over, the check is made again", type=LEDGER_UNAVAILABLE
             ) from error
 
     async def _post(self, touch: Touch, body: str) -> tuple[int, str | None, str]:

@@ -6,15 +6,18 @@ import pytest
 import pytest_asyncio
 
 from ledger import Ledger
+from tests.channels.support import POLICY, a_touch, allow, put_in_force
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated ledger to copy: migrating takes longer than most of these tests."""
+    """A migrated ledger to copy, in which `a_touch()` was allowed: making it takes longer than most tests."""
     file = tmp_path_factory.mktemp("ledger") / "ledger.db"
     opened = await Ledger.open(f"sqlite+aiosqlite:///{file}")
     try:
         await opened.migrate()
+        await put_in_force(opened, POLICY)
+        await allow(opened, a_touch())
     finally:
         await opened.close()
     return file

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,26 @@ from temporalio.testing import ActivityEnvironment
 from activities.channels import ChannelEnvironment, EmailSettings, StartTls, UnsubscribeLinks
 from activities.channels import email as email_channel
 from activities.channels._contract import HandOver
-from domain import Receipt, ReceiptStatus, Recipient, Touch
+from domain import (
+    Candidate,
+    Decision,
+    Proposal,
+    ReasonCode,
+    Receipt,
+    ReceiptStatus,
+    Recipient,
+    Ruling,
+    RulingRequest,
+    Touch,
+    Verdict,
+)
 from domain import person_key as key_of
-from ledger import Ledger
+from ledger import Ledger, ReleaseKind
 
 ADDRESS = "ada@example.com"
 ADA = key_of(ADDRESS)
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+POLICY = "1" * 64
 KEY = SecretStr("k" * 32)
 LINKS = UnsubscribeLinks("https://tutti.example.com", KEY)
 
@@ -48,9 +61,62 @@ def a_touch(**changes: object) -> Touch:
         subject="A question",
         text="Hello Ada,\n.a line that begins with a dot\nbye",
         digest="0" * 64,
-        policy_digest="1" * 64,
+        policy_digest=POLICY,
     )
     return touch.model_copy(update=changes)
+
+
+async def put_in_force(ledger: Ledger, digest: str, *, at: datetime = NOW) -> None:
+    """Release a policy set, of which channels need the digest alone."""
+    standing = await ledger.release_in_force()
+    await ledger.publish(
+        {},
+        digest,
+        author="ada",
+        reason="better",
+        at=at,
+        kind=ReleaseKind.PUBLISH,
+        expected=standing.number if standing is not None else None,
+    )
+
+
+async def allow(ledger: Ledger, touch: Touch, *, at: datetime = NOW) -> None:
+    """Enter the ruling that allowed a touch, which takes its place in all limits."""
+    proposal = Proposal(
+        proposal_id=touch.proposal_id,
+        actor=touch.actor,
+        action=touch.action,
+        channel=touch.channel,
+        value=1_000,
+        propensity=0.5,
+    )
+    request = RulingRequest(
+        account_id=touch.account_id,
+        account=None,
+        contacts={},
+        readings=(),
+        holds=(),
+        touches=(),
+        candidates=(Candidate(proposal=proposal, received_at=at, expires_at=at + timedelta(days=30)),),
+        revision=1,
+        now=at,
+    )
+    decision = Decision(
+        decision_id=touch.decision_id,
+        proposal_id=touch.proposal_id,
+        verdict=Verdict.ALLOW,
+        reason=ReasonCode.ALLOWED,
+        policy_digest=touch.policy_digest,
+        decided_at=at,
+    )
+    ruling = Ruling(
+        revision=1,
+        policy_digest=touch.policy_digest,
+        assessment=None,
+        decisions=(decision,),
+        decision_window_seconds=0,
+    )
+    assert await ledger.enter_ruling(request, ruling)
 
 
 def to(email: str | None, name: str = "Ada Lovelace") -> Recipient:

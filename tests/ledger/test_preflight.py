@@ -4,13 +4,16 @@ import pytest
 import pytest_asyncio
 
 from domain import LedgerFact, ProposalStatus, StopScope, Touch, TouchStatus, contact_key, person_key
-from ledger import Ledger, LedgerError, LedgerFault, Preflight, ReleaseKind
+from ledger import Ledger, LedgerError, LedgerFault, Preflight, Release, ReleaseKind
 from tests.ledger import facts as f
 from tests.ledger.conftest import Query
 from tests.ledger.limits import allowing, nothing, request_of
 
 TOUCH = f.touch_fact(1).touch
-CLEAR = Preflight(suppressed=False, stop=None, policy_digest=f.POLICY, place_held=True)
+RELEASE = Release(
+    number=1, digest=f.POLICY, author="ada", reason="better", at=f.NOON, kind=ReleaseKind.PUBLISH
+)
+CLEAR = Preflight(suppressed=False, stop=None, release=RELEASE, held_since=f.NOON)
 
 
 async def publish(ledger: Ledger, digest: str, number: int) -> None:
@@ -45,7 +48,7 @@ async def test_nothing_speaks_against_a_touch_that_was_allowed(ready: Ledger) ->
 
 async def test_an_empty_ledger_clears_nothing(ledger: Ledger) -> None:
     assert await ledger.preflight(TOUCH) == Preflight(
-        suppressed=False, stop=None, policy_digest=None, place_held=False
+        suppressed=False, stop=None, release=None, held_since=None
     )
 
 
@@ -122,7 +125,9 @@ async def test_sql_and_language_agree_on_what_a_stop_covers(ready: Ledger) -> No
 async def test_the_set_in_force_is_that_of_the_latest_release(ready: Ledger) -> None:
     await publish(ready, "q" * 64, 2)
 
-    assert (await ready.preflight(TOUCH)).policy_digest == "q" * 64
+    release = (await ready.preflight(TOUCH)).release
+    assert release is not None
+    assert (release.number, release.digest) == (2, "q" * 64)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +149,7 @@ async def test_the_place_is_held_until_the_touch_or_its_proposal_came_to_an_end(
 ) -> None:
     await ready.record(f.batch(*facts))
 
-    assert (await ready.preflight(TOUCH)).place_held is held
+    assert ((await ready.preflight(TOUCH)).held_since is not None) is held
 
 
 async def test_the_facts_of_an_earlier_attempt_do_not_take_the_place_of_a_later_one(ready: Ledger) -> None:
@@ -154,7 +159,7 @@ async def test_the_facts_of_an_earlier_attempt_do_not_take_the_place_of_a_later_
     await ready.record(f.batch(f.touch_fact(2), f.touch_fact(4, status=TouchStatus.RELEASED)))
 
     second = TOUCH.model_copy(update={"touch_id": f"{f.ACCOUNT}/p1/2"})
-    assert (await ready.preflight(second)).place_held
+    assert (await ready.preflight(second)).held_since == f.moment(5)
 
 
 async def test_a_place_that_a_later_ruling_gave_back_is_held_no_more(ready: Ledger) -> None:
@@ -162,7 +167,7 @@ async def test_a_place_that_a_later_ruling_gave_back_is_held_no_more(ready: Ledg
 
     await ready.enter_ruling(later, nothing(later))
 
-    assert not (await ready.preflight(TOUCH)).place_held
+    assert (await ready.preflight(TOUCH)).held_since is None
 
 
 async def test_the_place_of_another_account_or_attempt_is_no_place(ready: Ledger) -> None:
@@ -174,7 +179,7 @@ async def test_the_place_of_another_account_or_attempt_is_no_place(ready: Ledger
     )
 
     for changes in elsewhere:
-        assert not (await ready.preflight(TOUCH.model_copy(update=changes))).place_held, changes
+        assert (await ready.preflight(TOUCH.model_copy(update=changes))).held_since is None, changes
 
 
 @pytest.mark.parametrize("table", ["suppressions", "stops", "policy_releases", "reservations", "touches"])
@@ -196,4 +201,4 @@ async def test_names_are_values_and_never_statements(ready: Ledger) -> None:
     found = await ready.preflight(smuggled)
 
     assert found.stop == f.stop()
-    assert not found.place_held
+    assert found.held_since is None
