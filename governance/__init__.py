@@ -30,6 +30,10 @@ from governance._replay import (
 from governance._schemas import schemas
 from governance._source import Document, Place, PolicyFileError, Problem, load_document
 from governance.families._interpretation import read_signal, reconcile
+from governance.plays._entry import with_plays
+from governance.plays._loading import load_play
+from governance.plays._planner import plan
+from governance.plays._play import Play
 
 __all__ = [
     "CaseResult",
@@ -45,6 +49,7 @@ __all__ = [
     "PastOutcome",
     "PastRuling",
     "Place",
+    "Play",
     "PolicyCase",
     "PolicyError",
     "PolicyFileError",
@@ -63,8 +68,10 @@ __all__ = [
     "lint",
     "load_cases",
     "load_document",
+    "load_play",
     "load_policy_set",
     "outline",
+    "plan",
     "read_cases",
     "rerule",
     "rule",
@@ -80,5 +87,8 @@ def assess(policies: PolicySet, readings: Iterable[Reading], now: datetime) -> A
 
 
 def interpret(policies: PolicySet, signal: Signal) -> Signal:
-    """Add the reading a signal's kind stands for, unless it has one of its own or its kind says nothing."""
-    return read_signal(policies.interpretation, signal)
+    """Add what a signal means at the door: the reading its kind stands for, and the plays that it may start.
+
+    A reading of its own stays; the plays are always those of the policy set, whatever the signal says.
+    """
+    return with_plays(policies.plays.values(), read_signal(policies.interpretation, signal))

@@ -145,6 +145,9 @@ class Channel:
         needs_phone: Whether the person must have a telephone number.
         handover: How its worker is reached.
         origin: Where it stands in channels.yaml.
+        content_parts: Parts that the content of a play must have for it.
+        placeholders: What the HTML of such a content must leave to it, such as `unsubscribe_url`.
+        per_second: How many touches it takes per second over its whole queue; None: any number.
     """
 
     name: str
@@ -154,6 +157,9 @@ class Channel:
     needs_phone: bool
     handover: Handover
     origin: Origin
+    content_parts: tuple[str, ...] = ()
+    placeholders: tuple[str, ...] = ()
+    per_second: float | None = None
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from domain import (
     Decision,
     Draw,
+    Handover,
     ReasonCode,
     Ruling,
     RulingRequest,
@@ -23,7 +24,7 @@ from governance._facts import account_facts, assessment_facts, days_since
 from governance._hearing import Hearing, World, hear, telling_order
 from governance._limits import Timeline
 from governance._policy_set import PolicySet
-from governance.families._arbitration import starving
+from governance.families._arbitration import place_of, starving
 from governance.families._interpretation import reconcile
 
 RIVALS_NAMED = 20
@@ -70,7 +71,7 @@ def rule(policies: PolicySet, request: RulingRequest) -> Ruling:
 
 
 def _decide(world: World, hearing: Hearing, ids: Sequence[str]) -> Decision:
-    candidate, case, policies = hearing.candidate, hearing.case, world.policies
+    candidate, policies = hearing.candidate, world.policies
     verdict = hearing.effect
     if verdict is Verdict.DEFER and (note := starving(policies.arbitration, candidate)) is not None:
         hearing.hits.append(note)
@@ -89,9 +90,19 @@ def _decide(world: World, hearing: Hearing, ids: Sequence[str]) -> Decision:
         policy_digest=policies.digest,
         decided_at=world.request.now,
         route=hearing.route if verdict is Verdict.REQUIRE_APPROVAL else None,
-        handover=case.channel.handover if verdict is Verdict.ALLOW and case is not None else None,
+        handover=_handover(hearing, policies) if verdict is Verdict.ALLOW else None,
         draws=_places(hearing) if verdict is Verdict.ALLOW else (),
     )
+
+
+def _handover(hearing: Hearing, policies: PolicySet) -> Handover | None:
+    """Return how the channel is reached, with the touch's place in its queue."""
+    case = hearing.case
+    if case is None:
+        return None
+    place = place_of(policies.arbitration, case, hearing.score)
+    usual = case.channel.handover
+    return usual if place == usual.priority else usual.model_copy(update={"priority": place})
 
 
 def _places(hearing: Hearing) -> tuple[Draw, ...]:

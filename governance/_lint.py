@@ -34,7 +34,7 @@ _EXPLAINING: Final = frozenset(
 
 _TEXTS: Final = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'')
 _NAMES: Final = re.compile(
-    r"(?<![\w.])(?:account|contact|proposal|actor|assessment|days_since|now|winner)(?![\w(])"
+    r"(?<![\w.])(?:account|contact|proposal|actor|assessment|days_since|now|winner|run)(?![\w(])"
 )
 _CONSTANT: Final = {True: "always holds; leave it out", False: "never holds, so the rule does nothing"}
 _ANY: Final = "any"

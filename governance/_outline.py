@@ -19,6 +19,8 @@ from pydantic import BaseModel
 from governance import families
 from governance._fields import PolicyModel
 from governance._source import Document, Place, load_document
+from governance.content import ContentFile
+from governance.plays import PlayFile
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -28,7 +30,9 @@ Loc = tuple[str | int, ...]
 UNITS: Final = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 _NAMES: Final = ("id", "name")
 _NO_RULES: Final = frozenset({"people.yaml", "channels.yaml"})
-"""Their entries are people and channels, not rules."""
+"""Their entries are people and channels, not rules; and so are the parts of plays and contents."""
+FOLDERS: Final[Mapping[str, type[PolicyModel]]] = {"content": ContentFile, "plays": PlayFile}
+"""What each file of a folder is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class Entry:
     @property
     def is_rule(self) -> bool:
         """Whether it judges proposals, and is known by its id over all files."""
-        return self.file not in _NO_RULES
+        return self.file not in _NO_RULES and "/" not in self.file
 
     def values(self) -> Iterator[tuple[str, object]]:
         """Yield every field by the name it has in the file, its default where nothing was written."""
@@ -123,7 +127,7 @@ class Sheet:
 
 
 def file_names() -> tuple[str, ...]:
-    """Return the names of the files of a policy set, in alphabetical order."""
+    """Return the names of the files that every policy set has, in alphabetical order."""
     modules = (module.name for module in pkgutil.iter_modules(families.__path__))
     return tuple(
         f"{name[1:]}.yaml"
@@ -138,6 +142,9 @@ def file_model(file: str) -> type[PolicyModel]:
     Args:
         file: Name of one of the files of a policy set.
     """
+    folder, inside, _ = file.partition("/")
+    if inside:
+        return FOLDERS[folder]
     family = file.removesuffix(".yaml")
     module = importlib.import_module(f"{families.__name__}._{family}")
     model: type[PolicyModel] = getattr(module, f"{family.title()}File")

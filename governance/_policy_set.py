@@ -1,8 +1,9 @@
-"""Policy sets: eleven files of one directory, checked together and named by their content."""
+"""Policy sets: eleven files, plays and contents of a directory, checked together, named by content."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,6 +16,8 @@ from governance._case import Channel
 from governance._facts import LOSERS, RULES
 from governance._fields import PolicyModel
 from governance._source import Document, Place, PolicyFileError, Problem, load_document
+from governance.cel._conditions import Vocabulary
+from governance.content import Content, ContentFile, build_content
 from governance.families._approvals import Approvals, ApprovalsFile, build_approvals
 from governance.families._arbitration import Arbitration, ArbitrationFile, build_arbitration
 from governance.families._authority import AuthorityFile, build_authority
@@ -27,6 +30,7 @@ from governance.families._interpretation import Interpretation, InterpretationFi
 from governance.families._people import People, PeopleFile, build_people
 from governance.families._suppression import Suppression, SuppressionFile, build_suppression
 from governance.families._timing import Timing, TimingFile, build_timing
+from governance.plays import PLAYS, Around, Play, PlayFile, build_play, check_names, check_ways
 
 _FAMILIES = (
     # First those that say which names exist.
@@ -45,7 +49,11 @@ _FAMILIES = (
 _WANTED = frozenset(f"{family}.yaml" for family in _FAMILIES)
 _ON_LOSERS = frozenset({"losers", "look_ahead"})
 """Keys of arbitration.yaml whose conditions may ask for the winner."""
-_IGNORED = frozenset({"README.md", "tests"})
+_FOLDERS = ("content", "plays")
+"""Folders with a file for each content and each play; neither must be there."""
+_IN_FOLDER = re.compile(rf"(?:{'|'.join(_FOLDERS)})/[^/]+\.yaml")
+_README = "README.md"
+_IGNORED = frozenset({_README, "tests", *_FOLDERS})
 _UNKNOWN_FILE = "a policy set has no such file; remove or rename it"
 
 M = TypeVar("M", bound=PolicyModel)
@@ -96,6 +104,7 @@ class PolicySet:
         arbitration: Who goes first.
         approvals: When a person decides.
         interpretation: What signals mean.
+        plays: The plays by name.
         shares: Whether the set has limits that all accounts share.
     """
 
@@ -113,6 +122,7 @@ class PolicySet:
     arbitration: Arbitration
     approvals: Approvals
     interpretation: Interpretation
+    plays: Mapping[str, Play]
     shares: bool
 
     @property
@@ -131,7 +141,7 @@ class _Loader:
         self._documents: dict[str, Document] = {}
         complained = {problem.place.file for problem in self.roll.problems}
         nothing = any(problem.code == "missing-directory" for problem in self.roll.problems)
-        for name in sorted(_WANTED):
+        for name in sorted(_WANTED | {name for name in contents if _IN_FOLDER.fullmatch(name)}):
             if name not in contents:
                 if name not in complained and not nothing:
                     self.roll.problems.append(_about(name, "the file is missing", "missing-file"))
@@ -143,7 +153,18 @@ class _Loader:
 
     def family(self, family: str, model: type[M], build: Callable[[M, Builder], T]) -> T | None:
         """Return the rules of a family; None if its file cannot be used, which has been noted."""
-        document = self._documents.get(f"{family}.yaml")
+        return self.file(f"{family}.yaml", family, model, build)
+
+    def file(
+        self,
+        name: str,
+        family: str,
+        model: type[M],
+        build: Callable[[M, Builder], T],
+        vocabulary: Vocabulary = RULES,
+    ) -> T | None:
+        """Return what a file says; None if it cannot be used, which has been noted."""
+        document = self._documents.get(name)
         if document is None:
             return None
         builder = Builder(family, document, self.roll)
@@ -153,9 +174,14 @@ class _Loader:
             self.roll.problems.extend(error.problems)
             # The file gives no rules, but its conditions can be checked all the same.
             for loc, text in _conditions(document.data, ()):
-                builder.condition(loc, text, LOSERS if loc[0] in _ON_LOSERS else RULES)
+                builder.condition(loc, text, LOSERS if loc[0] in _ON_LOSERS else vocabulary)
             return None
         return build(content, builder)
+
+    def folder(self, folder: str) -> dict[str, str]:
+        """Return the files of a folder by the name each must have inside."""
+        found = (name for name in sorted(self.contents) if name.startswith(f"{folder}/"))
+        return {name.removeprefix(f"{folder}/").removesuffix(".yaml"): name for name in found}
 
     def texts(self) -> dict[str, str]:
         """Return the files as text; bytes that are no text are shown as such."""
@@ -166,7 +192,8 @@ def load_policy_set(directory: Path) -> PolicySet:
     """Read, check and compile the policy files of a directory.
 
     Args:
-        directory: Holds the files of all families, and nothing else but perhaps a README.md and `tests`.
+        directory: Holds the files of all families, and nothing else but perhaps a README.md and the folders
+            `plays`, `content` and `tests`.
 
     Raises:
         PolicyError: With every mistake of every file.
@@ -179,14 +206,18 @@ def compile_policy_set(files: Mapping[str, str], name: str = "policies") -> Poli
     """Check and compile a policy set that is kept elsewhere than in a directory.
 
     Args:
-        files: Text of each file by its name.
+        files: Text of each file by its name, such as `timing.yaml` or `plays/renewal-risk.yaml`.
         name: What to call the set, before the beginning of its digest.
 
     Raises:
         PolicyError: With every mistake of every file.
     """
     contents = {file: text.encode() for file, text in files.items()}
-    problems = [_about(file, _UNKNOWN_FILE, "unknown-file") for file in sorted(contents.keys() - _WANTED)]
+    problems = [
+        _about(file, _UNKNOWN_FILE, "unknown-file")
+        for file in sorted(contents.keys() - _WANTED)
+        if not _IN_FOLDER.fullmatch(file)
+    ]
     return _compile(_Loader(contents, problems), name)
 
 
@@ -198,7 +229,7 @@ def _read(directory: Path) -> tuple[dict[str, bytes], list[Problem]]:
         return contents, problems
     present = {path.name for path in directory.iterdir() if not path.name.startswith(".")}
     problems += [_about(file, _UNKNOWN_FILE, "unknown-file") for file in sorted(present - _WANTED - _IGNORED)]
-    for file in sorted(_WANTED):
+    for file in [*sorted(_WANTED), *_listed(directory, problems)]:
         try:
             if (directory / file).exists() and not (directory / file).is_file():
                 problems.append(
@@ -215,6 +246,25 @@ def _read(directory: Path) -> tuple[dict[str, bytes], list[Problem]]:
         except OSError as error:
             problems.append(_about(file, f"the file cannot be read: {error.strerror}", "unreadable"))
     return contents, problems
+
+
+def _listed(directory: Path, problems: list[Problem]) -> list[str]:
+    """Return the plays and contents of a directory, and note what else lies in their folders."""
+    found: list[str] = []
+    for folder in _FOLDERS:
+        place = directory / folder
+        if not place.exists():
+            continue
+        if not place.is_dir():
+            problems.append(_about(folder, "there is a file in place of the folder", "unreadable"))
+            continue
+        names = sorted(path.name for path in place.iterdir() if not path.name.startswith("."))
+        for name in names:
+            if name.endswith(".yaml"):
+                found.append(f"{folder}/{name}")
+            elif name != _README:
+                problems.append(_about(f"{folder}/{name}", _UNKNOWN_FILE, "unknown-file"))
+    return found
 
 
 def _about(file: str, message: str, code: str) -> Problem:
@@ -242,6 +292,7 @@ def _compile(loader: _Loader, name: str) -> PolicySet:
     )
     approvals = loader.family("approvals", ApprovalsFile, build_approvals)
     interpretation = loader.family("interpretation", InterpretationFile, build_interpretation)
+    plays = _plays(loader, channels, _contents(loader))
     if (
         loader.roll.problems
         or people is None
@@ -274,8 +325,49 @@ def _compile(loader: _Loader, name: str) -> PolicySet:
         arbitration=arbitration,
         approvals=approvals,
         interpretation=interpretation,
+        plays=MappingProxyType(plays),
         shares=bool(frequency.shared) or any(grant.budgets for grant in authority),
     )
+
+
+def _contents(loader: _Loader) -> dict[str, Content | None]:
+    """Return the contents by name; None for one that cannot be used."""
+
+    def build(file: ContentFile, builder: Builder) -> Content | None:
+        _check_name(file.id, builder)
+        return build_content(file, builder)
+
+    return {
+        content_id: loader.file(name, "content", ContentFile, build)
+        for content_id, name in loader.folder("content").items()
+    }
+
+
+def _plays(
+    loader: _Loader, channels: Mapping[str, Channel] | None, contents: Mapping[str, Content | None]
+) -> dict[str, Play]:
+    files = loader.folder("plays")
+    around = Around(channels, contents, frozenset(files))
+
+    def build(file: PlayFile, builder: Builder) -> Play | None:
+        before = len(loader.roll.problems)
+        _check_name(file.id, builder)
+        play = build_play(file, builder, contents)
+        check_names(file, builder, around)
+        if play is not None and len(loader.roll.problems) == before:
+            check_ways(file, play, builder)
+        return play
+
+    built = {play_id: loader.file(name, "plays", PlayFile, build, PLAYS) for play_id, name in files.items()}
+    return {play_id: play for play_id, play in built.items() if play is not None}
+
+
+def _check_name(name: str, builder: Builder) -> None:
+    file = builder.document.name.rpartition("/")[2]
+    if file != f"{name}.yaml":
+        builder.reject(
+            ("id",), f"the file is called {file}: call it {name}.yaml, or change the id", code="file-name"
+        )
 
 
 def _conditions(value: object, loc: Loc) -> Iterator[tuple[Loc, str]]:

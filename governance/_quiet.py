@@ -81,7 +81,7 @@ class QuietHours:
             for minute in {0, self.start % MINUTES_A_DAY, self.end % MINUTES_A_DAY}:
                 yield from _both_readings(date.fromordinal(ordinal), minute, zone)
         if begin.astimezone(zone).utcoffset() != end.astimezone(zone).utcoffset():
-            yield _jump(begin, end, zone)
+            yield jump(begin, end, zone)
 
 
 def _both_readings(day: date, minute: int, zone: ZoneInfo) -> Iterator[datetime]:
@@ -90,7 +90,7 @@ def _both_readings(day: date, minute: int, zone: ZoneInfo) -> Iterator[datetime]
     yield wall.replace(fold=1).astimezone(UTC)
 
 
-def _jump(begin: datetime, end: datetime, zone: ZoneInfo) -> datetime:
+def jump(begin: datetime, end: datetime, zone: ZoneInfo) -> datetime:
     """Return the first whole second after which the zone's clock has jumped between two moments."""
     before = begin.astimezone(zone).utcoffset()
     low, high = int(begin.timestamp()), int(end.timestamp()) + 1

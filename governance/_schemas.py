@@ -14,7 +14,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 from governance._cases import CasesFile
 from governance._fields import TimeOfDay
-from governance._outline import file_model, file_names
+from governance._outline import FOLDERS, file_model, file_names
 
 if TYPE_CHECKING:
     from pydantic_core import core_schema
@@ -119,9 +119,12 @@ def schemas() -> dict[str, dict[str, Any]]:
     """Return the JSON Schema of every file that people write, by its name.
 
     Returns:
-        One for each policy file, such as `frequency.schema.json`, and `tests.schema.json`.
+        One for each policy file, such as `frequency.schema.json`, and those of the files in folders:
+        `play.schema.json`, `content.schema.json` and `tests.schema.json`.
     """
     found = {file.replace(".yaml", ".schema.json"): schema_of(file_model(file)) for file in file_names()}
+    found["play.schema.json"] = schema_of(FOLDERS["plays"])
+    found["content.schema.json"] = schema_of(FOLDERS["content"])
     return {**found, "tests.schema.json": schema_of(CasesFile)}
 
 

@@ -15,12 +15,13 @@ from governance._case import Case, Origin
 from governance._facts import LOSERS
 from governance._fields import ConditionText, PolicyModel, RuleEntry, RuleId, Sentence, Window
 from governance._limits import Limit, once, room_at, waiting
-from governance.cel._conditions import Bound, Condition
+from governance.cel._conditions import Bound, Condition, EvaluationError
 from governance.families._conflicts import ConflictEntry, Conflicts, build_conflicts
 from governance.families._frequency import Exemption, Operational
 
 _BY_DEFAULT = Origin("engine.lower_priority", "arbitration", "A better proposal goes first.")
 _LARGEST_SCORE = 1e300
+_USUAL_PLACE = 3
 
 Weight = Annotated[float, Field(ge=0.0, le=1_000.0)]
 Percent = Annotated[float, Field(ge=-100.0, le=10_000.0)]
@@ -78,6 +79,16 @@ class StarvationEntry(RuleEntry):
     message: Sentence
 
 
+class OrderEntry(PolicyModel):
+    """A place in the queue of a channel."""
+
+    priority: int = Field(ge=1, le=5)
+    """1 goes first, 5 last."""
+    when: ConditionText | None = None
+    score: Annotated[float, Field(ge=0.0, le=_LARGEST_SCORE)] | None = None
+    """From this score on."""
+
+
 class ArbitrationFile(PolicyModel):
     """The file as people write it."""
 
@@ -91,6 +102,24 @@ class ArbitrationFile(PolicyModel):
     losers: tuple[LoserEntry, ...]
     look_ahead: LookAheadEntry | None = None
     starvation: StarvationEntry | None = None
+    hand_over_order: tuple[OrderEntry, ...] = ()
+    """Which touches of all accounts a channel takes first when it cannot take all: the first entry that
+    matches gives the place, and 3 is the place of the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in the queue of a channel, and what it takes to get it.
+
+    Attributes:
+        priority: 1 goes first.
+        when: What must hold; None: nothing.
+        score: From this score on; None: any.
+    """
+
+    priority: int
+    when: Condition | None
+    score: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +171,7 @@ class Arbitration:
     losers: tuple[LoserRule, ...]
     look_ahead: LookAhead | None
     starvation: Starvation | None
+    order: tuple[Place, ...] = ()
 
 
 def build_arbitration(
@@ -190,6 +220,12 @@ def build_arbitration(
         losers,
         _look_ahead(file.look_ahead, builder),
         _starvation(file.starvation, builder),
+        tuple(
+            Place(
+                entry.priority, builder.condition(("hand_over_order", index, "when"), entry.when), entry.score
+            )
+            for index, entry in enumerate(file.hand_over_order)
+        ),
     )
 
 
@@ -233,6 +269,23 @@ def score(arbitration: Arbitration, case: Case) -> Score:
             total = min(total * multiplier.told.factor, _LARGEST_SCORE)
             factors.append(multiplier.told)
     return Score(total=total, factors=tuple(factors))
+
+
+def place_of(arbitration: Arbitration, case: Case, scored: Score | None) -> int:
+    """Return the place of a touch in the queue of its channel.
+
+    A condition that gives no answer gives no better place: it does not match.
+    """
+    total = scored.total if scored is not None else 0.0
+    for place in arbitration.order:
+        if place.score is not None and total < place.score:
+            continue
+        try:
+            if place.when is None or place.when.holds(case.bound):
+                return place.priority
+        except EvaluationError:
+            continue
+    return _USUAL_PLACE
 
 
 def slot_limits(arbitration: Arbitration, case: Case, touches: Sequence[TouchRecord]) -> Iterator[Limit]:

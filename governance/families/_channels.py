@@ -22,6 +22,7 @@ from domain import (
 from governance._builder import Builder
 from governance._case import Case, Channel, Origin
 from governance._fields import Duration, NotEmpty, PolicyModel
+from governance.content import PLACEHOLDER, Part
 
 
 class Need(StrEnum):
@@ -30,6 +31,15 @@ class Need(StrEnum):
     EMAIL = "email"
     PHONE = "phone"
     NOTHING = "nothing"
+
+
+class ContentNeeds(PolicyModel):
+    """What the content of a play must have to go over the channel."""
+
+    parts: tuple[Part, ...] = ()
+    """Parts it must have: subject, text, html or fields."""
+    placeholders: tuple[Identifier, ...] = ()
+    """What its html, if it has one, must leave to the channel, such as unsubscribe_url."""
 
 
 class ChannelEntry(PolicyModel):
@@ -47,6 +57,12 @@ class ChannelEntry(PolicyModel):
     heartbeat: Duration
     retry_after: Duration
     needs: Need
+    content: ContentNeeds = ContentNeeds()
+    """What contents of plays must have for it."""
+    recall: bool = False
+    """Whether its worker can take a touch back."""
+    per_second: Annotated[float, Field(gt=0.0, le=10_000.0)] | None = None
+    """How many touches it takes per second, over all its workers. Left out: any number."""
 
 
 class ChannelsFile(PolicyModel):
@@ -78,6 +94,13 @@ def build_channels(file: ChannelsFile, builder: Builder) -> dict[str, Channel]:
             start_to_close_seconds=entry.start_to_close.total_seconds(),
             heartbeat_seconds=entry.heartbeat.total_seconds(),
             retry_after_seconds=entry.retry_after.total_seconds(),
+            recalls=entry.recall,
+        )
+        builder.all_known(
+            ("channels", index, "content", "placeholders"),
+            entry.content.placeholders,
+            {PLACEHOLDER},
+            "placeholder",
         )
         if entry.heartbeat > entry.start_to_close:
             builder.reject(
@@ -99,6 +122,9 @@ def build_channels(file: ChannelsFile, builder: Builder) -> dict[str, Channel]:
             needs_phone=entry.needs is Need.PHONE,
             handover=handover,
             origin=origin,
+            content_parts=tuple(part.value for part in entry.content.parts),
+            placeholders=entry.content.placeholders,
+            per_second=entry.per_second,
         )
     return channels
 
