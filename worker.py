@@ -20,6 +20,7 @@ from temporalio.worker import Worker
 
 from activities.channels import ChannelError, UnsubscribeLinks, build_channel
 from activities.governing import Governing
+from activities.planning import Planning
 from activities.policies import NoPolicySetError, PolicyKeeper, keep_policies
 from activities.recording import Recording
 from governance import PolicyError, PolicySet
@@ -51,13 +52,13 @@ def orchestrator(
     max_cached_workflows: int = 1_000,
 ) -> Worker:
     """Return the worker that runs account workflows, governance and the ledger."""
-    governing, recording = Governing(keeper, ledger), Recording(ledger)
+    governing, planning, recording = Governing(keeper, ledger), Planning(keeper, ledger), Recording(ledger)
     return Worker(
         client,
         task_queue=task_queue,
         max_cached_workflows=max_cached_workflows,
         workflows=[AccountWorkflow],
-        activities=[governing.govern, recording.project, recording.resolve_touch],
+        activities=[governing.govern, planning.plan, recording.project, recording.resolve_touch],
         graceful_shutdown_timeout=GRACE,
     )
 

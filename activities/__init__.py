@@ -1,7 +1,8 @@
 """Every side effect: governance with its look at the shared store, the ledger, and the channels."""
 
 from activities.governing import Governing
+from activities.planning import Planning
 from activities.policies import PolicyKeeper, keep_policies, publish_first
 from activities.recording import Recording
 
-__all__ = ["Governing", "PolicyKeeper", "Recording", "keep_policies", "publish_first"]
+__all__ = ["Governing", "Planning", "PolicyKeeper", "Recording", "keep_policies", "publish_first"]

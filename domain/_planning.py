@@ -112,6 +112,9 @@ def _run_to_plan(state: AccountState, now: datetime) -> PlayRun | None:
         over = not run.pending and run.due_at is None
         due = any(at is not None and at <= now for at in (run.due_at, state.plan_at))
         return run if due or over or run.run_id in state.play_moves else None
+    moving = next((each for each in state.runs.values() if each.run_id in state.play_moves), None)
+    if moving is not None:
+        return moving
     resumes = sorted(
         (each.resume_at, each.run_id)
         for each in state.runs.values()

@@ -33,9 +33,10 @@ from governance.families._interpretation import read_signal, reconcile
 from governance.plays._entry import with_plays
 from governance.plays._loading import load_play
 from governance.plays._planner import plan
-from governance.plays._play import Play
+from governance.plays._play import Branch, Play, TouchStep, Wait
 
 __all__ = [
+    "Branch",
     "CaseResult",
     "CasesError",
     "Change",
@@ -59,6 +60,8 @@ __all__ = [
     "RuleUse",
     "Sheet",
     "Shift",
+    "TouchStep",
+    "Wait",
     "Warn",
     "assess",
     "compile_policy_set",

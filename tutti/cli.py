@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from typer.models import OptionInfo
 
+from tutti.plays.cli import play_app
 from tutti.policies.cli import policy_app
 from tutti.terminal import (
     FAILED,
@@ -46,6 +47,7 @@ app = typer.Typer(
 import_app = typer.Typer(help="Bring in what other tools know.", no_args_is_help=True)
 ledger_app = typer.Typer(help="Look after the long-term record.", no_args_is_help=True)
 app.add_typer(policy_app, name="policy")
+app.add_typer(play_app, name="play")
 app.add_typer(touch_app, name="touch")
 app.add_typer(import_app, name="import")
 app.add_typer(ledger_app, name="ledger")

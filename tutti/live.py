@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from domain import AnswerResult, Approval, ApprovalAnswer, Outcome, ProposalView
 from tutti.scenario import CameBack, GivenAnswer, Scenario, ScenarioStep
-from tutti.simulator import ScenarioError
+from tutti.simulator import ScenarioError, outcome_of
 from workflows import AccountClient
 
 PATIENCE_SECONDS = 20.0
@@ -56,6 +56,8 @@ class LivePlayer:
             await accounts.report_outcome(account_id, await self._outcome(step.outcome, moment))
         elif step.hold is not None:
             await accounts.place_hold(account_id, step.hold.at(moment))
+        elif step.start_play is not None:
+            await accounts.start_play(account_id, step.start_play.play, started_by=step.start_play.by)
         elif step.release is not None:
             await accounts.release_hold(account_id, step.release.hold_id, step.release.released_by)
         return Played(step)
@@ -111,14 +113,4 @@ class LivePlayer:
 
     async def _outcome(self, came_back: CameBack, moment: datetime) -> Outcome:
         status = await self._accounts.status(self.account_id)
-        touch = next((t for t in reversed(status.touches) if t.proposal_id == came_back.proposal), None)
-        if touch is None:
-            msg = f"an outcome of {came_back.proposal} cannot come back: it led to no touch"
-            raise ScenarioError(msg)
-        return Outcome(
-            outcome_id=f"{came_back.proposal}-{came_back.kind.value}",
-            source="scenario",
-            touch_id=touch.touch_id,
-            kind=came_back.kind,
-            at=moment,
-        )
+        return outcome_of(came_back, moment, status.touches)

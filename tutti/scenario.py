@@ -112,10 +112,30 @@ class GivenAnswer(Frozen):
 
 
 class CameBack(Frozen):
-    """An outcome of the touch that a proposal led to."""
+    """An outcome of the touch that a proposal led to, or the latest one that a step of a play led to."""
 
-    proposal: Identifier
+    proposal: Identifier | None = None
+    step: Identifier | None = None
     kind: OutcomeKind
+
+    @model_validator(mode="after")
+    def _about_one_touch(self) -> Self:
+        if (self.proposal is None) == (self.step is None):
+            msg = "an outcome names either a proposal or a step of a play"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def about(self) -> str:
+        """What people call the touch."""
+        return self.proposal or f"step {self.step}"
+
+
+class WantedPlay(Frozen):
+    """A play that a person starts."""
+
+    play: Identifier
+    by: ShortText
 
 
 class WantedHold(Frozen):
@@ -154,6 +174,7 @@ class ScenarioStep(Frozen):
     outcome: CameBack | None = None
     hold: WantedHold | None = None
     release: EndedHold | None = None
+    start_play: WantedPlay | None = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:

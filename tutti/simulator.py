@@ -7,7 +7,7 @@ moment; the suppression store is a set, and limits that all accounts share count
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -32,6 +32,12 @@ from domain import (
     Observed,
     Outcome,
     OutcomeReported,
+    Plan,
+    Planned,
+    PlanRequest,
+    PlayAsk,
+    PlayAsked,
+    PolicyPublished,
     Project,
     Projected,
     Proposed,
@@ -44,6 +50,7 @@ from domain import (
     Ruled,
     Ruling,
     RulingRequest,
+    Signal,
     Step,
     SuppressionFact,
     TakeBack,
@@ -55,7 +62,7 @@ from domain import (
     next_due,
     resume,
 )
-from governance import PolicySet, draws, rule, tracked
+from governance import PolicySet, draws, interpret, plan, rule, tracked
 from tutti.scenario import CameBack, GivenAnswer, Scenario, ScenarioStep
 from tutti.standing import TouchBook
 
@@ -117,11 +124,13 @@ class Simulator:
     _expected: list[tuple[datetime, GivenAnswer]] = field(default_factory=list)
     _blocked: set[str] = field(default_factory=set)
     _book: TouchBook = field(default_factory=TouchBook)
+    _sets: dict[str, PolicySet] = field(default_factory=dict)
     _receipt_at: tuple[datetime, Receipt] | None = None
     _attempts: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     def __post_init__(self) -> None:
         """Start with an account that knows nothing."""
+        self._sets[self.policies.digest] = self.policies
         account = AccountState(
             account_id=self.account_id, window_seconds=self.policies.decision_window.total_seconds()
         )
@@ -147,10 +156,26 @@ class Simulator:
         if step.answer is not None:
             self._expected.append((moment, step.answer))
             self.send(())
-        elif step.outcome is not None and _touch_of(step.outcome, self.state) is None:
-            self.notes.append(Note(moment, _NO_TOUCH.format(step.outcome.proposal)))
+        elif step.outcome is not None and _touch_of(step.outcome, tuple(self.state.touches.values())) is None:
+            self.notes.append(Note(moment, _NO_TOUCH.format(step.outcome.about)))
         else:
-            self.send([event_of(step, moment, self.state)])
+            self.send([self.at_the_door(event_of(step, moment, self.state))])
+
+    def at_the_door(self, event: Event) -> Event:
+        """Add which plays a signal may start, as the door does that it comes in by."""
+        match event:
+            case Observed(observation=Signal() as signal):
+                enters = interpret(self.policies, signal).enters
+                return Observed(observation=signal.model_copy(update={"enters": enters}))
+            case _:
+                return event
+
+    def restart(self) -> None:
+        """Take the account up again from its written state, as a new run of its workflow does."""
+        carried = AccountState.model_validate_json(self.state.model_dump_json())
+        step = resume(carried, self.now)
+        answers = self._carry_out(step)
+        self.send(answers)
 
     def run_to(self, moment: datetime) -> None:
         """Let time pass: everything that becomes due on the way happens at its moment."""
@@ -197,6 +222,8 @@ class Simulator:
             case Consult(request=request):
                 return Ruled(ruling=self._rule(request))
             case HandOver(touch=touch):
+                if self._receipt_at is not None and self._receipt_at[1].touch_id == touch.touch_id:
+                    return None  # the channel knows it by its claim
                 at = self.now + CHANNEL_TAKES
                 self._receipt_at = (at, self._receipt(touch, at))
                 return None
@@ -206,8 +233,8 @@ class Simulator:
             case TakeBack(recall=recall):
                 told = Recalled(touch_id=recall.touch_id, status=RecallStatus.RECALLED, at=self.now)
                 return RecallReturned(recalled=told)
-            case MakePlan():
-                raise ScenarioError("plays cannot be simulated yet")
+            case MakePlan(request=request):
+                return Planned(plan=self._plan(request))
             case Revoke():
                 return None  # a channel that takes a moment is never caught before the line
             case Project(batch=batch):
@@ -225,6 +252,25 @@ class Simulator:
             self._book.take(self.state.outbox)  # the account's own, on their way to the ledger
             updates["standing"] = self._book.standing(drawn, counted, request.now)
         return rule(self.policies, request.model_copy(update=updates))
+
+    def _plan(self, request: PlanRequest) -> Plan:
+        """Plan by the version that a run is pinned to: a set that was replaced meanwhile is remembered."""
+        wanted = {run.policy_digest for run in (request.run,) if run is not None}
+        if request.move_to is not None:
+            wanted.add(request.move_to.policy_digest)
+        pinned = {
+            (digest, play_id): play
+            for digest in wanted
+            if digest in self._sets
+            for play_id, play in self._sets[digest].plays.items()
+        }
+        return plan(self.policies, request, pinned)
+
+    def publish(self, policies: PolicySet) -> None:
+        """Put another policy set in force; runs of plays keep the version they started with."""
+        self.policies = policies
+        self._sets[policies.digest] = policies
+        self.send([PolicyPublished(digest=policies.digest)])
 
     def _receipt(self, touch: Touch, at: datetime) -> Receipt:
         planned = self.receipts.get(touch.proposal_id, ())
@@ -257,10 +303,15 @@ def event_of(step: ScenarioStep, moment: datetime, state: AccountState) -> Event
         return Observed(observation=step.observe.at(moment))
     if step.propose is not None:
         return Proposed(proposal=step.propose.at(moment))
+    if step.start_play is not None:
+        asked = PlayAsk(
+            play_id=step.start_play.play, asked_by=step.start_play.by, asked_at=moment, by_person=True
+        )
+        return PlayAsked(ask=asked)
     if step.answer is not None:
         return Answered(answer=answer_of(step.answer, state))
     if step.outcome is not None:
-        return OutcomeReported(outcome=outcome_of(step.outcome, moment, state))
+        return OutcomeReported(outcome=outcome_of(step.outcome, moment, tuple(state.touches.values())))
     if step.hold is not None:
         return HoldPlaced(hold=step.hold.at(moment))
     if step.release is not None:
@@ -284,13 +335,17 @@ def answer_of(given: GivenAnswer, state: AccountState) -> ApprovalAnswer:
     )
 
 
-def outcome_of(came_back: CameBack, moment: datetime, state: AccountState) -> Outcome:
-    """Return the outcome of the touch that a proposal led to."""
-    touch = _touch_of(came_back, state)
+def outcome_of(came_back: CameBack, moment: datetime, touches: Sequence[TouchRecord]) -> Outcome:
+    """Return the outcome of a touch that an account remembers.
+
+    Raises:
+        ScenarioError: it remembers none like that.
+    """
+    touch = _touch_of(came_back, touches)
     if touch is None:
-        raise ScenarioError(_NO_TOUCH.format(came_back.proposal))
+        raise ScenarioError(_NO_TOUCH.format(came_back.about))
     return Outcome(
-        outcome_id=f"{came_back.proposal}-{came_back.kind.value}",
+        outcome_id=f"{touch.proposal_id}-{came_back.kind.value}",
         source="scenario",
         touch_id=touch.touch_id,
         kind=came_back.kind,
@@ -302,5 +357,11 @@ def _approval_of(given: GivenAnswer, state: AccountState) -> Approval | None:
     return next((a for a in state.pending_approvals if a.proposal_id == given.proposal), None)
 
 
-def _touch_of(came_back: CameBack, state: AccountState) -> TouchRecord | None:
-    return next((t for t in reversed(state.touches.values()) if t.proposal_id == came_back.proposal), None)
+def _touch_of(came_back: CameBack, touches: Sequence[TouchRecord]) -> TouchRecord | None:
+    return next((t for t in reversed(touches) if _is_meant(t, came_back)), None)
+
+
+def _is_meant(touch: TouchRecord, came_back: CameBack) -> bool:
+    if came_back.step is not None:
+        return touch.play is not None and touch.play.step == came_back.step
+    return touch.proposal_id == came_back.proposal

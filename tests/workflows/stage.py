@@ -101,11 +101,18 @@ class Stage:
 
 
 def edited_policies(
-    folder: Path, queue: str, edits: Mapping[str, Iterable[tuple[str, str]]], original: Path
+    folder: Path,
+    queue: str,
+    edits: Mapping[str, Iterable[tuple[str, str]]],
+    original: Path,
+    files: Mapping[str, str] | None = None,
 ) -> Path:
-    """Copy a policy set, give its channels queues of their own, and change what a test wants."""
+    """Copy a policy set, give its channels queues of their own, and change and add what a test wants."""
     policies = folder / "policies"
     shutil.copytree(original, policies)
+    for name, text in (files or {}).items():
+        (policies / name).parent.mkdir(exist_ok=True)
+        (policies / name).write_text(text, encoding="utf-8")
     own = {"channels.yaml": [("task_queue: channel-", f"task_queue: {queue}-")]}
     for name, changes in [*own.items(), *edits.items()]:
         text = (policies / name).read_text(encoding="utf-8")
@@ -130,10 +137,12 @@ async def staged(
     channels: Iterable[str] = ("email", "webhook"),
     relay: Relay | None = None,
     original: Path = DEMO_POLICIES,
+    files: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Stage]:
     """Run one orchestrator and the channels, with a mail server and a webhook receiver behind them."""
     queue = f"test-{uuid.uuid4().hex[:12]}"
-    policies = load_policy_set(edited_policies(folder, queue, FAST if edits is None else edits, original))
+    edited = edited_policies(folder, queue, FAST if edits is None else edits, original, files)
+    policies = load_policy_set(edited)
     database = folder / "ledger.db"
     async with AsyncExitStack() as stack:
         relay = await stack.enter_async_context(mail_server(relay))

@@ -1,0 +1,1 @@
+"""The commands below `tutti play`: plays of the policy set, and their runs on accounts."""
