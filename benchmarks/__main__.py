@@ -13,7 +13,17 @@ from pathlib import Path
 import structlog
 from rich.console import Console
 
-from benchmarks import _decisions, _demo, _governance, _imports, _replay, _signals, _throughput
+from benchmarks import (
+    _decisions,
+    _demo,
+    _governance,
+    _handover,
+    _imports,
+    _plays,
+    _replay,
+    _signals,
+    _throughput,
+)
 from benchmarks._figures import Figure, show, write_json
 from benchmarks._stage import MeasurementError
 from tutti.local import StackError
@@ -21,7 +31,17 @@ from workflows import AccountError
 
 _BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     module.NAME: module.measure
-    for module in (_governance, _replay, _signals, _decisions, _throughput, _imports, _demo)
+    for module in (
+        _governance,
+        _replay,
+        _signals,
+        _decisions,
+        _plays,
+        _handover,
+        _throughput,
+        _imports,
+        _demo,
+    )
 }
 
 

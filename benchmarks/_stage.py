@@ -117,11 +117,15 @@ def timeless_policies(folder: Path) -> PolicySet:
 
 
 @asynccontextmanager
-async def staged() -> AsyncIterator[Stage]:
-    """Run server, orchestrator, e-mail channel, ledger and mail sink in a temporary folder."""
+async def staged(compiled: Callable[[Path], PolicySet] = timeless_policies) -> AsyncIterator[Stage]:
+    """Run server, orchestrator, e-mail channel, ledger and mail sink in a temporary folder.
+
+    Args:
+        compiled: Makes the policy set, in a folder that it may fill.
+    """
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tutti-bench-")))
-        policies = timeless_policies(folder)
+        policies = compiled(folder)
         client = (await stack.enter_async_context(await _start_server())).client
         ledger = await Ledger.open(f"sqlite+aiosqlite:///{folder / 'ledger.db'}")
         stack.push_async_callback(ledger.close)

@@ -262,7 +262,7 @@ class AccountState(BaseModel):
     @property
     def urgent_facts(self) -> bool:
         """Whether facts that people wait for (decisions, approvals, touches…) are unsent."""
-        return any(fact.type not in _QUIET_FACTS for fact in self.outbox[self.projecting :])
+        return any(not _is_quiet(fact) for fact in self.outbox[self.projecting :])
 
     def counted_touches(self) -> tuple[TouchRecord, ...]:
         """Touches that count against caps, oldest first."""
@@ -271,3 +271,10 @@ class AccountState(BaseModel):
 
 
 _QUIET_FACTS = frozenset({"signal", "account", "contact", "past_touch", "proposal", "refusal"})
+
+
+def _is_quiet(fact: LedgerFact) -> bool:
+    """Tell whether the ledger may learn a fact some minutes later; of plays, that one has gone a step on."""
+    if fact.type == "play":
+        return fact.run.status is PlayStatus.ACTIVE
+    return fact.type in _QUIET_FACTS

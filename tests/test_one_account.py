@@ -271,7 +271,7 @@ class OneAccount(RuleBasedStateMachine):
 
 
 OneAccount.TestCase.settings = settings(
-    max_examples=60,
+    max_examples=120,
     stateful_step_count=30,
     deadline=None,
     print_blob=True,
