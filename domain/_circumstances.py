@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from domain._account import Circumstances, Signal, SupportCase
 from domain._state import CASE_LIMIT
 from domain._touch import TouchRecord
@@ -26,7 +28,7 @@ _RULED_ON = frozenset({SignalKind.SUPPORT_CASE, SignalKind.DEAL_WON, SignalKind.
 
 
 def take_note(turn: Turn, signal: Signal) -> None:
-    """Remember what rules may ask for: the latest of each kind, open cases, reactions to touches."""
+    """Remember what rules may ask for: the latest of each kind, and open cases."""
     state = turn.state
     known = state.circumstances
     latest = dict(known.latest)
@@ -37,13 +39,27 @@ def take_note(turn: Turn, signal: Signal) -> None:
         state.circumstances = _with_case(state.circumstances, signal)
     if signal.kind in _RULED_ON:
         turn.world_changed()
-    if signal.kind in _REACTIONS and signal.contact_id is not None:
-        _react(turn, signal, _REACTIONS[signal.kind])
 
 
-def record_outcome(turn: Turn, touch: TouchRecord, kind: OutcomeKind, signal: Signal) -> None:
+def count_reaction(turn: Turn, signal: Signal) -> None:
+    """Count a person's reaction that names no touch for the last one that the person got before it."""
+    if signal.kind not in _REACTIONS or signal.contact_id is None:
+        return
+    touches = [
+        touch
+        for touch in turn.state.touches.values()
+        if touch.contact_id == signal.contact_id
+        and touch.at <= signal.observed_at
+        and touch.status is not TouchStatus.RELEASED
+    ]
+    if touches:
+        last = max(touches, key=lambda touch: (touch.at, touch.touch_id))
+        record_outcome(turn, last, _REACTIONS[signal.kind], signal.observed_at)
+
+
+def record_outcome(turn: Turn, touch: TouchRecord, kind: OutcomeKind, at: datetime) -> None:
     """Remember on a touch what came back; the first moment of each kind stays."""
-    moment = min(signal.observed_at, turn.now)
+    moment = min(at, turn.now)
     earliest = min(moment, touch.outcomes.get(kind, moment))
     outcomes = {**touch.outcomes, kind: earliest}
     turn.state.touches[touch.touch_id] = touch.model_copy(update={"outcomes": outcomes})
@@ -75,17 +91,3 @@ def _with_case(known: Circumstances, signal: Signal) -> Circumstances:
             "closed_cases": dict(lately),
         }
     )
-
-
-def _react(turn: Turn, signal: Signal, kind: OutcomeKind) -> None:
-    """Count a person's reaction for the last touch that the person got before it."""
-    touches = [
-        touch
-        for touch in turn.state.touches.values()
-        if touch.contact_id == signal.contact_id
-        and touch.at <= signal.observed_at
-        and touch.status is not TouchStatus.RELEASED
-    ]
-    if touches:
-        last = max(touches, key=lambda touch: (touch.at, touch.touch_id))
-        record_outcome(turn, last, kind, signal)

@@ -46,6 +46,7 @@ from domain._messages import (
 )
 from domain._records import FactBatch, HoldFact, LedgerFact
 from domain._state import (
+    EARLY_PATIENCE,
     FLUSH_AFTER,
     FLUSH_BATCH,
     FLUSH_BYTES,
@@ -131,6 +132,7 @@ def next_due(state: AccountState) -> Due | None:
     dues = [
         Due(hold.expires_at, f"hold {hold.hold_id} ends") for hold in state.holds.values() if hold.expires_at
     ]
+    dues += [Due(e.since + EARLY_PATIENCE, "give up an early outcome") for e in state.early.values()]
     dues += [Due(a.route.expires_at, f"approval {a.approval_id} expires") for a in state.pending_approvals]
     for item in state.open.values():
         if item.status is ProposalStatus.IN_FLIGHT:
@@ -199,6 +201,7 @@ def _apply_to_touches(turn: Turn, event: Delivered | TouchSettled | RecallAsked 
     match event:
         case Delivered():
             touching.deliver(turn, event)
+            observing.learn_from_receipt(turn, event.receipt)
         case TouchSettled():
             settling.settle_touch(turn, event)
         case RecallAsked():
@@ -232,6 +235,7 @@ def _settle(turn: Turn) -> Step:
         if item.expires_at <= turn.now and item.status is not ProposalStatus.IN_FLIGHT:
             approving.withdraw(turn, item, "the proposal expired")
             turn.close(item, ProposalStatus.SUPPRESSED, ReasonCode.EXPIRED, _expiry_message(item.decision))
+    observing.place_early_outcomes(turn)
     touching.forget_old(turn)
     running.settle(turn)
     planning.plan_when_due(turn)

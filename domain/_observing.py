@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 from domain import _running as running
 from domain._account import Account, Contact, PastTouch, Reading, Signal
 from domain._approving import withdraw
+from domain._base import one_line
 from domain._canonical import contact_key, short_key
-from domain._circumstances import record_outcome, take_note
+from domain._circumstances import count_reaction, record_outcome, take_note
 from domain._dropping import drop
 from domain._messages import Observed, OutcomeReported
 from domain._records import (
@@ -21,13 +23,16 @@ from domain._records import (
 )
 from domain._state import (
     CONTACT_LIMIT,
+    EARLY_LIMIT,
+    EARLY_PATIENCE,
     EXIT_REACH,
     OBJECTOR_LIMIT,
     READING_LIMIT,
     TOUCH_LIMIT,
     TOUCH_MEMORY,
+    EarlyOutcome,
 )
-from domain._touch import Outcome, TouchRecord
+from domain._touch import Outcome, Receipt, TouchRecord
 from domain._touching import forget_beyond
 from domain._turn import Turn, trim
 from domain._vocabulary import (
@@ -40,6 +45,9 @@ from domain._vocabulary import (
 
 CLOCK_SKEW = timedelta(days=1)
 """How far in the future a source's clock may be before its message is refused."""
+_PAST_TOUCH_ID = re.compile(r"[^/:\s][^/\s]*:[^/\s]+")
+"""`<source>:<id>`: how the account names a touch that another tool made."""
+
 _ACCOUNT_EXITS = {
     SignalKind.REPLY: "the account replied",
     SignalKind.MEETING_BOOKED: "a meeting was booked",
@@ -71,29 +79,67 @@ def observe(turn: Turn, event: Observed) -> None:
 
 
 def report_outcome(turn: Turn, event: OutcomeReported) -> None:
-    """Attach an outcome to its touch and let it act like the signal it is."""
+    """Let an outcome act like the signal it is, and count it for its touch.
+
+    It acts when it arrives, however late or early that is. What may wait is its place: a touch that another
+    tool made may become known after what came back from it.
+    """
     outcome = event.outcome
-    touch = turn.state.touches.get(outcome.touch_id)
-    kind = _OUTCOME_SIGNALS.get(outcome.kind)
-    objection = kind in _OBJECTIONS and bool(outcome.contact_id)
-    if touch is None and not objection:
-        turn.refuse("outcome", f"touch {outcome.touch_id} is not known on this account")
-        return
-    if outcome.at > turn.now + CLOCK_SKEW and not objection:
-        turn.refuse("outcome", f"{outcome.outcome_id}: its time {outcome.at.isoformat()} lies in the future")
+    why_not = _refusal_of(turn, outcome)
+    if why_not is not None:
+        turn.refuse("outcome", why_not)
         return
     if not turn.first_time(short_key("outcome", outcome.source, outcome.outcome_id)):
         return
+    touch = turn.state.touches.get(outcome.touch_id)
     turn.record(OutcomeFact(seq=turn.next_seq(), at=turn.now, outcome=outcome))
     turn.note(f"Outcome of {touch.action if touch else outcome.touch_id}: {outcome.kind.value}")
     turn.world_changed()
-    # A touch without reaction is an outcome, but no signal of anything.
-    signal = _signal_of(outcome, touch, kind or SignalKind.NOTE)
     if touch is not None:
-        record_outcome(turn, touch, outcome.kind, signal)
-    if kind is not None:
-        take_note(turn, signal)
-        _act_on(turn, signal)
+        record_outcome(turn, touch, outcome.kind, outcome.at)
+    elif _is_early(turn, outcome):
+        _keep_for_later(turn, outcome)
+    _take_effect(turn, outcome, touch)
+
+
+def learn_from_receipt(turn: Turn, receipt: Receipt) -> None:
+    """Take what a channel learnt about the person at hand-over as an outcome of that touch, exactly once."""
+    touch = turn.state.touches.get(receipt.touch_id)
+    if receipt.outcome is None or touch is None:
+        return
+    outcome = Outcome(
+        # Made from the touch: a receipt that comes again says nothing new.
+        outcome_id=f"{short_key(receipt.touch_id)}-{receipt.outcome.value}",
+        source=touch.channel,
+        touch_id=touch.touch_id,
+        kind=receipt.outcome,
+        at=min(receipt.at, turn.now),
+        contact_id=touch.contact_id,
+        detail=one_line(receipt.detail) if receipt.detail else None,
+    )
+    report_outcome(turn, OutcomeReported(outcome=outcome))
+    running.review(turn)
+
+
+def place_early_outcomes(turn: Turn) -> None:
+    """Count outcomes for touches that have become known, and give up what has waited too long."""
+    for key, early in tuple(turn.state.early.items()):
+        outcome = early.outcome
+        touch = turn.state.touches.get(outcome.touch_id)
+        if touch is not None:
+            del turn.state.early[key]
+            record_outcome(turn, touch, outcome.kind, min(outcome.at, early.since))
+            turn.world_changed()
+            running.review(turn)
+            if _kind_of(outcome) is not None and outcome.contact_id is None:
+                _act_on(turn, _signal_of(outcome, touch))  # only now it is known whose it is
+        elif _is_forgotten(turn, outcome.touch_id):
+            del turn.state.early[key]
+            if (why_not := _refusal_of(turn, outcome)) is not None:
+                turn.refuse("outcome", why_not)
+            count_reaction(turn, _signal_of(outcome, None))
+        elif early.since + EARLY_PATIENCE <= turn.now:
+            _give_up(turn, key, f"did not become known within {EARLY_PATIENCE.days} days")
 
 
 def merge_reading(turn: Turn, reading: Reading | None) -> None:
@@ -106,14 +152,91 @@ def merge_reading(turn: Turn, reading: Reading | None) -> None:
         trim(turn.state.readings, READING_LIMIT)
 
 
-def _signal_of(outcome: Outcome, touch: TouchRecord | None, kind: SignalKind) -> Signal:
+def _refusal_of(turn: Turn, outcome: Outcome) -> str | None:
+    """Say why an outcome cannot count on this account; None if it can."""
+    touch_id = outcome.touch_id
+    if "/" in touch_id and not _is_own(turn, touch_id):
+        return f"touch {touch_id} belongs to another account"
+    objection = _kind_of(outcome) in _OBJECTIONS
+    if objection and outcome.contact_id:
+        return None
+    known = touch_id in turn.state.touches
+    if not known and not _is_own(turn, touch_id) and _PAST_TOUCH_ID.fullmatch(touch_id) is None:
+        forms = f"{turn.state.account_id}/... or <source>:<id>"
+        return f"touch {touch_id} is not known on this account, and its id has not the form {forms}"
+    if objection and not known and not _is_early(turn, outcome):
+        return f"{outcome.outcome_id}: touch {touch_id} is forgotten, so it must name its contact_id"
+    if outcome.at > turn.now + CLOCK_SKEW:
+        return f"{outcome.outcome_id}: its time {outcome.at.isoformat()} lies in the future"
+    return None
+
+
+def _take_effect(turn: Turn, outcome: Outcome, touch: TouchRecord | None) -> None:
+    if _kind_of(outcome) is None:
+        return  # a touch without reaction is an outcome, but no signal of anything
+    signal = _signal_of(outcome, touch)
+    take_note(turn, signal)
+    if touch is None and not _is_early(turn, outcome):
+        count_reaction(turn, signal)
+    if signal.kind not in _OBJECTIONS or signal.contact_id is not None or touch is not None:
+        _act_on(turn, signal)
+
+
+def _is_own(turn: Turn, touch_id: str) -> bool:
+    own = f"{turn.state.account_id}/"
+    return touch_id.startswith(own) and touch_id != own
+
+
+def _is_early(turn: Turn, outcome: Outcome) -> bool:
+    """Whether the touch may still become known: only touches of other tools can be reported late.
+
+    The account's own touches are known before their channel is, so an unknown one of those is forgotten.
+    """
+    touch_id = outcome.touch_id
+    return (
+        touch_id not in turn.state.touches
+        and _PAST_TOUCH_ID.fullmatch(touch_id) is not None
+        and not _is_forgotten(turn, touch_id)
+    )
+
+
+def _is_forgotten(turn: Turn, touch_id: str) -> bool:
+    """Whether a touch of another tool was reported before, and is remembered no more."""
+    if touch_id in turn.state.touches:
+        return False
+    cuts = (place for place, letter in enumerate(touch_id) if letter == ":")
+    return any(_past_touch_key(touch_id[:cut], touch_id[cut + 1 :]) in turn.state.seen for cut in cuts)
+
+
+def _keep_for_later(turn: Turn, outcome: Outcome) -> None:
+    early = turn.state.early
+    key = short_key("outcome", outcome.source, outcome.outcome_id)
+    early[key] = EarlyOutcome(outcome=outcome, since=turn.now)
+    if len(early) > EARLY_LIMIT:
+        _give_up(turn, next(iter(early)), f"is unknown, as with over {EARLY_LIMIT} other outcomes")
+
+
+def _give_up(turn: Turn, key: str, why: str) -> None:
+    outcome = turn.state.early.pop(key).outcome
+    turn.refuse("outcome", f"{outcome.outcome_id}: touch {outcome.touch_id} {why}; it counts for no touch")
+
+
+def _kind_of(outcome: Outcome) -> SignalKind | None:
+    return _OUTCOME_SIGNALS.get(outcome.kind)
+
+
+def _signal_of(outcome: Outcome, touch: TouchRecord | None) -> Signal:
     return Signal(
         signal_id=outcome.outcome_id,
         source=outcome.source,
-        kind=kind,
+        kind=_kind_of(outcome) or SignalKind.NOTE,
         observed_at=outcome.at,
         contact_id=outcome.contact_id or (touch.contact_id if touch else None),
     )
+
+
+def _past_touch_key(source: str, touch_id: str) -> str:
+    return short_key("past_touch", source, touch_id)
 
 
 def _observe_signal(turn: Turn, signal: Signal) -> None:
@@ -129,6 +252,7 @@ def _observe_signal(turn: Turn, signal: Signal) -> None:
     turn.record(SignalFact(seq=turn.next_seq(), at=turn.now, signal=signal))
     merge_reading(turn, signal.reading)
     take_note(turn, signal)
+    count_reaction(turn, signal)
     _act_on(turn, signal)
 
 
@@ -237,7 +361,7 @@ def _observe_past_touch(turn: Turn, past_touch: PastTouch) -> None:
             "past_touch", f"{past_touch.touch_id}: its time {past_touch.at.isoformat()} lies in the future"
         )
         return
-    if not turn.first_time(short_key("past_touch", past_touch.source, past_touch.touch_id)):
+    if not turn.first_time(_past_touch_key(past_touch.source, past_touch.touch_id)):
         return
     turn.record(PastTouchFact(seq=turn.next_seq(), at=turn.now, past_touch=past_touch))
     if past_touch.at < turn.now - TOUCH_MEMORY:

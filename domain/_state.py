@@ -17,7 +17,7 @@ from domain._base import Frozen, Identifier, LongText, Moment, ShortText
 from domain._play import PlayAsk, PlayMove, PlayPast, PlayRun
 from domain._proposal import Decision, Proposal
 from domain._records import LedgerFact
-from domain._touch import Handover, Recall, Touch, TouchRecord
+from domain._touch import Handover, Outcome, Recall, Touch, TouchRecord
 from domain._vocabulary import (
     ApprovalStatus,
     PlayStatus,
@@ -39,6 +39,10 @@ APPROVALS_LIMIT = 50
 TOUCH_MEMORY = timedelta(days=95)
 """How long touches are remembered: the longest rolling window (90 days) and a margin."""
 TOUCH_LIMIT = 1_000
+EARLY_LIMIT = 200
+"""Outcomes that wait for their touch to become known; beyond it the oldest is given up."""
+EARLY_PATIENCE = timedelta(days=7)
+"""How long one waits: tools report what they sent at least once a week."""
 TIMELINE_LIMIT = 40
 OUTBOX_LIMIT = 5_000
 """Facts waiting for the ledger; beyond it the oldest signal facts are left to a ledger rebuild."""
@@ -142,6 +146,13 @@ class InDoubt(Frozen):
     raised_at: Moment
 
 
+class EarlyOutcome(Frozen):
+    """An outcome whose touch is not known yet: it has taken effect, but counts for no touch so far."""
+
+    outcome: Outcome
+    since: Moment
+
+
 class Planning(Frozen):
     """A plan that was asked for and has not come back."""
 
@@ -191,6 +202,7 @@ class AccountState(BaseModel):
     """Digest by proposal id, also of proposals no longer in `closed`."""
     active: ActiveTouch | None = None
     touches: dict[str, TouchRecord] = {}
+    early: dict[str, EarlyOutcome] = {}
     approvals: dict[str, Approval] = {}
     answers: dict[str, AnswerResult] = {}
     holds: dict[str, Hold] = {}

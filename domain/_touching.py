@@ -66,6 +66,7 @@ def hand_over(turn: Turn, item: OpenProposal, decision: Decision) -> None:
         policy_digest=decision.policy_digest,
     )
     state.active = ActiveTouch(touch=touch, handover=decision.handover, started_at=turn.now)
+    earlier = state.touches.get(touch.touch_id)
     state.touches[touch.touch_id] = TouchRecord(
         touch_id=touch.touch_id,
         channel=touch.channel,
@@ -77,6 +78,7 @@ def hand_over(turn: Turn, item: OpenProposal, decision: Decision) -> None:
         at=turn.now,
         status=TouchStatus.IN_FLIGHT,
         play=proposal.play,
+        outcomes=earlier.outcomes if earlier else {},
     )
     turn.put(
         item.model_copy(
