@@ -126,6 +126,7 @@ from domain._touch import (
     Recipient,
     Touch,
     TouchRecord,
+    misdirected,
 )
 from domain._views import (
     AccountStatus,
@@ -313,6 +314,7 @@ __all__ = [
     "contact_key",
     "digest_of",
     "known_digest",
+    "misdirected",
     "next_due",
     "person_key",
     "resume",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 
 from domain import _running as running
@@ -32,7 +31,7 @@ from domain._state import (
     TOUCH_MEMORY,
     EarlyOutcome,
 )
-from domain._touch import Outcome, Receipt, TouchRecord
+from domain._touch import Outcome, Receipt, TouchRecord, is_past_touch_id, misdirected, touch_owner
 from domain._touching import forget_beyond
 from domain._turn import Turn, trim
 from domain._vocabulary import (
@@ -45,8 +44,6 @@ from domain._vocabulary import (
 
 CLOCK_SKEW = timedelta(days=1)
 """How far in the future a source's clock may be before its message is refused."""
-_PAST_TOUCH_ID = re.compile(r"[^/:\s][^/\s]*:[^/\s]+")
-"""`<source>:<id>`: how the account names a touch that another tool made."""
 
 _ACCOUNT_EXITS = {
     SignalKind.REPLY: "the account replied",
@@ -155,15 +152,13 @@ def merge_reading(turn: Turn, reading: Reading | None) -> None:
 def _refusal_of(turn: Turn, outcome: Outcome) -> str | None:
     """Say why an outcome cannot count on this account; None if it can."""
     touch_id = outcome.touch_id
-    if "/" in touch_id and not _is_own(turn, touch_id):
-        return f"touch {touch_id} belongs to another account"
-    objection = _kind_of(outcome) in _OBJECTIONS
-    if objection and outcome.contact_id:
-        return None
     known = touch_id in turn.state.touches
-    if not known and not _is_own(turn, touch_id) and _PAST_TOUCH_ID.fullmatch(touch_id) is None:
-        forms = f"{turn.state.account_id}/... or <source>:<id>"
-        return f"touch {touch_id} is not known on this account, and its id has not the form {forms}"
+    wrong = None if known else misdirected(turn.state.account_id, touch_id)
+    objection = _kind_of(outcome) in _OBJECTIONS
+    if objection and outcome.contact_id and touch_owner(touch_id) in {None, turn.state.account_id}:
+        return None
+    if wrong is not None:
+        return wrong
     if objection and not known and not _is_early(turn, outcome):
         return f"{outcome.outcome_id}: touch {touch_id} is forgotten, so it must name its contact_id"
     if outcome.at > turn.now + CLOCK_SKEW:
@@ -182,11 +177,6 @@ def _take_effect(turn: Turn, outcome: Outcome, touch: TouchRecord | None) -> Non
         _act_on(turn, signal)
 
 
-def _is_own(turn: Turn, touch_id: str) -> bool:
-    own = f"{turn.state.account_id}/"
-    return touch_id.startswith(own) and touch_id != own
-
-
 def _is_early(turn: Turn, outcome: Outcome) -> bool:
     """Whether the touch may still become known: only touches of other tools can be reported late.
 
@@ -195,7 +185,7 @@ def _is_early(turn: Turn, outcome: Outcome) -> bool:
     touch_id = outcome.touch_id
     return (
         touch_id not in turn.state.touches
-        and _PAST_TOUCH_ID.fullmatch(touch_id) is not None
+        and is_past_touch_id(touch_id)
         and not _is_forgotten(turn, touch_id)
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Annotated, Final
 
@@ -13,6 +14,8 @@ from domain._vocabulary import Delivery, OutcomeKind, RecallStatus, ReceiptStatu
 
 TouchId = Annotated[ShortText, StringConstraints(min_length=1)]
 """Identity of one touch and the only safe idempotency key: `<account>/<proposal>/<attempt>`."""
+
+_PAST_TOUCH_ID: Final = re.compile(r"[^/:\s][^/\s]*:[^/\s]+")
 
 HAND_OVER_ATTEMPTS: Final = 5
 """How often the account tries to hand over one touch."""
@@ -182,3 +185,27 @@ class Outcome(Frozen):
     contact_id: Identifier | None = None
     detail: ShortText | None = None
     """A line for people, such as the provider's reason for a bounce."""
+
+
+def touch_owner(touch_id: str) -> str | None:
+    """Return the account that a touch of our own belongs to; None if the id has not the form of one."""
+    account_id, slash, rest = touch_id.partition("/")
+    return account_id if slash and rest else None
+
+
+def is_past_touch_id(touch_id: str) -> bool:
+    """Return whether an id has the form `<source>:<id>`, by which touches of other tools are known."""
+    return _PAST_TOUCH_ID.fullmatch(touch_id) is not None
+
+
+def misdirected(account_id: str, touch_id: str) -> str | None:
+    """Say why a touch cannot be one of an account, by its id alone; None if it can."""
+    owner = touch_owner(touch_id)
+    if owner is not None and owner != account_id:
+        return f"touch {touch_id} belongs to another account"
+    if owner is None and not is_past_touch_id(touch_id):
+        return (
+            f"touch {touch_id} is not known on this account, "
+            f"and its id has not the form {account_id}/... or <source>:<id>"
+        )
+    return None

@@ -1,30 +1,41 @@
-"""The gateway application: health and unsubscribe links."""
+"""The gateway application: health, unsubscribe links, and what comes back."""
 
 from __future__ import annotations
+
+from typing import Protocol
 
 import structlog
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
 from activities.channels import UnsubscribeLinks
+from gateway._signatures import OutcomeKeys
+from gateway.outcomes import OutcomeDoor, outcome_routes
 from gateway.unsubscribe import AccountDoor, unsubscribe_routes
 from ledger import Ledger, LedgerError
 
-__all__ = ["MAX_BODY_BYTES", "AccountDoor", "create_app"]
+__all__ = ["MAX_BODY_BYTES", "AccountDoor", "Accounts", "OutcomeKeys", "create_app"]
 
 MAX_BODY_BYTES = 65_536
-"""A longer request body is refused with 413."""
+"""A longer request body is refused with 413; routes that take batches say their own limit."""
 
 _log = structlog.get_logger("tutti.gateway")
 
 
-def create_app(*, ledger: Ledger, accounts: AccountDoor, links: UnsubscribeLinks) -> FastAPI:
+class Accounts(AccountDoor, OutcomeDoor, Protocol):
+    """All that the gateway needs of the accounts' workflows."""
+
+
+def create_app(
+    *, ledger: Ledger, accounts: Accounts, links: UnsubscribeLinks, outcome_keys: OutcomeKeys
+) -> FastAPI:
     """Create the gateway.
 
     Args:
         ledger: An open ledger; it stays the caller's to close.
         accounts: The way to the accounts' workflows.
         links: Reads unsubscribe tokens.
+        outcome_keys: Check who reports outcomes.
 
     Returns:
         The ASGI application; its OpenAPI description is at `/openapi.json`.
@@ -51,4 +62,5 @@ def create_app(*, ledger: Ledger, accounts: AccountDoor, links: UnsubscribeLinks
         return JSONResponse({"status": "ok"})
 
     app.include_router(unsubscribe_routes(ledger, accounts, links))
+    app.include_router(outcome_routes(accounts, outcome_keys))
     return app

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import AnyHttpUrl, BeforeValidator, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as UnreadableSetting
 
 if TYPE_CHECKING:
@@ -41,6 +41,14 @@ Folder = Annotated[Path, BeforeValidator(_absolute)]
 """A folder's path: `~` stands for the user's home, relative paths count from the current folder."""
 
 
+def _several(value: object) -> object:
+    return tuple(value.split()) if isinstance(value, str) else value
+
+
+Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_several)]
+"""One or more secrets, separated by spaces."""
+
+
 class Settings(BaseSettings):
     """What all processes of Tutti need to know about their surroundings.
 
@@ -67,6 +75,14 @@ class Settings(BaseSettings):
 
     signing_key: SecretStr | None = None
     """TUTTI_SIGNING_KEY: signs unsubscribe links, at least 32 bytes. A new one voids links sent before."""
+
+    outcomes_secret: Annotated[Secrets, NoDecode] = ()
+    """TUTTI_OUTCOMES_SECRET: signs outcome callbacks of all channels, `whsec_...`; several, separated by
+    spaces, are all valid while one replaces another."""
+
+    outcomes_secrets: dict[str, Secrets] = {}
+    """TUTTI_OUTCOMES_SECRETS: the same for single channels, as JSON such as `{"email": "whsec_..."}`; they
+    count instead of the common one."""
 
     @field_validator("signing_key")
     @classmethod

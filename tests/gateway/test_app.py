@@ -7,8 +7,8 @@ import pytest
 import pytest_asyncio
 import structlog
 
-from domain import Observation, Signal, SignalKind
-from gateway.app import MAX_BODY_BYTES, create_app
+from domain import Observation, Outcome, Signal, SignalKind
+from gateway.app import MAX_BODY_BYTES, OutcomeKeys, create_app
 from ledger import Ledger
 from tests.channels.support import ADA, LINKS, broken, http_server
 
@@ -33,6 +33,9 @@ class Accounts:
         self.suppressed_when_told.append(bool(await self._ledger.suppressed([ADA])))
         self.told.append((account_id, observations))
 
+    async def report_outcome(self, account_id: str, outcome: Outcome) -> None:
+        raise AssertionError(f"nobody reports {outcome.outcome_id} of {account_id} here")
+
 
 @pytest.fixture
 def accounts(ledger: Ledger) -> Accounts:
@@ -42,7 +45,7 @@ def accounts(ledger: Ledger) -> Accounts:
 @pytest_asyncio.fixture(loop_scope="session")
 async def gateway(ledger: Ledger, accounts: Accounts) -> AsyncIterator[httpx.AsyncClient]:
     """The gateway behind a real HTTP server, and a client for it."""
-    app = create_app(ledger=ledger, accounts=accounts, links=LINKS)
+    app = create_app(ledger=ledger, accounts=accounts, links=LINKS, outcome_keys=OutcomeKeys())
     async with (
         http_server(app) as url,
         httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as client,
@@ -171,5 +174,5 @@ async def test_health_is_the_ledgers(gateway: httpx.AsyncClient, database: Path)
 async def test_the_description_lists_every_route(gateway: httpx.AsyncClient) -> None:
     paths = (await gateway.get("/openapi.json")).json()["paths"]
 
-    assert set(paths) == {"/healthz", "/unsubscribe/{token}"}
+    assert set(paths) == {"/healthz", "/unsubscribe/{token}", "/v1/outcomes/{channel}"}
     assert {"404", "503"} <= set(paths["/unsubscribe/{token}"]["post"]["responses"])

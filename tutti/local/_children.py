@@ -92,6 +92,8 @@ class Layout(Frozen):
             "TUTTI_EMAIL_PORT": str(self.ports.mail),
             "TUTTI_EMAIL_SENDER": "Tutti <tutti@example.com>",
             "TUTTI_EMAIL_STARTTLS": "off",
+            # What a sink or vendor of this stack calls back with is the secret that it was called with.
+            "TUTTI_OUTCOMES_SECRET": self.secrets.webhook_secret.get_secret_value(),
             "TUTTI_WEBHOOK_URL": f"{self.addresses.webhook}/",
             "TUTTI_WEBHOOK_SECRET": self.secrets.webhook_secret.get_secret_value(),
         }
