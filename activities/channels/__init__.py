@@ -9,6 +9,17 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from activities.channels import email, webhook
+from activities.channels._bounce_tokens import BounceTokens
+from activities.channels._bounces import (
+    MAX_BOUNCE_BYTES,
+    Bounce,
+    BounceNature,
+    ForgedBounceError,
+    NotABounceError,
+    UnknownTouchError,
+    UnreadableBounceError,
+    read_bounce,
+)
 from activities.channels._contract import (
     LEDGER_UNAVAILABLE,
     AtMostOnce,
@@ -31,22 +42,31 @@ from ledger import Ledger
 __all__ = [
     "CHANNELS",
     "LEDGER_UNAVAILABLE",
+    "MAX_BOUNCE_BYTES",
     "AtMostOnce",
+    "Bounce",
+    "BounceNature",
+    "BounceTokens",
     "ChannelEnvironment",
     "ChannelError",
     "ChannelSettings",
     "ChannelSettingsError",
     "Crossing",
     "EmailSettings",
+    "ForgedBounceError",
     "HandOver",
+    "NotABounceError",
     "StartTls",
     "UnknownChannelError",
+    "UnknownTouchError",
+    "UnreadableBounceError",
     "UnsubscribeClaim",
     "UnsubscribeLinks",
     "UnsubscribeTokenError",
     "WebhookPayload",
     "WebhookSettings",
     "build_channel",
+    "read_bounce",
     "read_settings",
 ]
 

@@ -16,10 +16,11 @@ from urllib.parse import quote
 
 from email_validator import EmailNotValidError, validate_email
 
+from activities.channels._bounces import TOKEN_HEADER, TOUCH_HEADER
 from activities.channels._unsubscribe import UnsubscribeLinks
 from domain import Recipient, Touch, person_key
 
-_UNFOLDED = frozenset({"list-unsubscribe", "message-id", "x-tutti-touch"})
+_UNFOLDED = frozenset({"list-unsubscribe", "message-id", "x-tutti-touch", "x-tutti-token"})
 _BREAKING = frozenset({"Cc", "Zl", "Zp", "Cs"})  # controls, line and paragraph ends, broken characters
 _MAX_LINE = 998  # RFC 5322, without the line end
 
@@ -96,7 +97,8 @@ def compose(touch: Touch, *, sender: Address, links: UnsubscribeLinks, at: datet
         message["Message-ID"] = message_id
         message["List-Unsubscribe"] = f"<{link}>"
         message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-        message["X-Tutti-Touch"] = quote(touch.touch_id, safe="/:+")
+        message[TOUCH_HEADER] = quote(touch.touch_id, safe="/:+")
+        message[TOKEN_HEADER] = links.bounces.token(touch.account_id, touch.touch_id)
         message.set_content(
             f"{touch.text.rstrip()}\n\n--\nTo receive no more messages from us: {link}\n",
             cte="quoted-printable",

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr, ValidationError
 
+from activities.channels._bounce_tokens import BounceTokens
 from domain import Frozen, Identifier, ShortText
 
 MIN_KEY_BYTES = 32
@@ -61,6 +62,8 @@ class UnsubscribeLinks:
             )
         self._key = secret
         self._base_url = _public(base_url)
+        self.bounces = BounceTokens(key)
+        """The tokens that tie returned messages to their touches, under the same key."""
 
     def url(self, account_id: str, contact_id: str, touch_id: str, person_key: str) -> str:
         """Return the link that stops all messages to one person.
