@@ -27,7 +27,7 @@ class OutcomeKeys:
         common: Secrets of every channel that has none of its own.
 
     Raises:
-        ValueError: A secret is not `whsec_` and the base64 form of at least 24 bytes. Names the variable only.
+        ValueError: A secret is not `whsec_` and the base64 form of at least 24 bytes; names the variable.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ def _webhook(secret: SecretStr, whose: str) -> Webhook:
     text = secret.get_secret_value()
     try:
         raw = binascii.a2b_base64(text.removeprefix("whsec_") + "==")
-    except binascii.Error:
+    except ValueError:
         raw = b""
     if not text.startswith("whsec_") or len(raw) < MIN_SECRET_BYTES:
         raise ValueError(

@@ -10,11 +10,12 @@ from fastapi.responses import JSONResponse
 
 from activities.channels import UnsubscribeLinks
 from gateway._signatures import OutcomeKeys
+from gateway.bounces import Bounces, bounce_routes
 from gateway.outcomes import OutcomeDoor, outcome_routes
 from gateway.unsubscribe import AccountDoor, unsubscribe_routes
 from ledger import Ledger, LedgerError
 
-__all__ = ["MAX_BODY_BYTES", "AccountDoor", "Accounts", "OutcomeKeys", "create_app"]
+__all__ = ["MAX_BODY_BYTES", "AccountDoor", "Accounts", "Bounces", "OutcomeKeys", "create_app"]
 
 MAX_BODY_BYTES = 65_536
 """A longer request body is refused with 413; routes that take batches say their own limit."""
@@ -27,7 +28,12 @@ class Accounts(AccountDoor, OutcomeDoor, Protocol):
 
 
 def create_app(
-    *, ledger: Ledger, accounts: Accounts, links: UnsubscribeLinks, outcome_keys: OutcomeKeys
+    *,
+    ledger: Ledger,
+    accounts: Accounts,
+    links: UnsubscribeLinks,
+    outcome_keys: OutcomeKeys,
+    bounces: Bounces,
 ) -> FastAPI:
     """Create the gateway.
 
@@ -36,6 +42,7 @@ def create_app(
         accounts: The way to the accounts' workflows.
         links: Reads unsubscribe tokens.
         outcome_keys: Check who reports outcomes.
+        bounces: Check who passes on returned mail, and read what it is about.
 
     Returns:
         The ASGI application; its OpenAPI description is at `/openapi.json`.
@@ -63,4 +70,5 @@ def create_app(
 
     app.include_router(unsubscribe_routes(ledger, accounts, links))
     app.include_router(outcome_routes(accounts, outcome_keys))
+    app.include_router(bounce_routes(accounts, bounces))
     return app

@@ -84,7 +84,11 @@ class Settings(BaseSettings):
     """TUTTI_OUTCOMES_SECRETS: the same for single channels, as JSON such as `{"email": "whsec_..."}`; they
     count instead of the common one."""
 
-    @field_validator("signing_key")
+    bounce_token: SecretStr | None = None
+    """TUTTI_BOUNCE_TOKEN: what the mail server presents that passes on returned mail, at least 32 bytes.
+    Without it none is taken."""
+
+    @field_validator("signing_key", "bounce_token")
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value().encode()) < SHORTEST_SIGNING_KEY:

@@ -7,10 +7,11 @@ import pytest
 import pytest_asyncio
 import structlog
 
+from activities.channels import BounceTokens
 from domain import Observation, Outcome, Signal, SignalKind
-from gateway.app import MAX_BODY_BYTES, OutcomeKeys, create_app
+from gateway.app import MAX_BODY_BYTES, Bounces, OutcomeKeys, create_app
 from ledger import Ledger
-from tests.channels.support import ADA, LINKS, broken, http_server
+from tests.channels.support import ADA, KEY, LINKS, broken, http_server
 
 PATH = LINKS.url("northwind", "c-1", "northwind/p-1/1", ADA).removeprefix("https://tutti.example.com")
 
@@ -45,7 +46,13 @@ def accounts(ledger: Ledger) -> Accounts:
 @pytest_asyncio.fixture(loop_scope="session")
 async def gateway(ledger: Ledger, accounts: Accounts) -> AsyncIterator[httpx.AsyncClient]:
     """The gateway behind a real HTTP server, and a client for it."""
-    app = create_app(ledger=ledger, accounts=accounts, links=LINKS, outcome_keys=OutcomeKeys())
+    app = create_app(
+        ledger=ledger,
+        accounts=accounts,
+        links=LINKS,
+        outcome_keys=OutcomeKeys(),
+        bounces=Bounces(BounceTokens(KEY)),
+    )
     async with (
         http_server(app) as url,
         httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as client,
@@ -174,5 +181,5 @@ async def test_health_is_the_ledgers(gateway: httpx.AsyncClient, database: Path)
 async def test_the_description_lists_every_route(gateway: httpx.AsyncClient) -> None:
     paths = (await gateway.get("/openapi.json")).json()["paths"]
 
-    assert set(paths) == {"/healthz", "/unsubscribe/{token}", "/v1/outcomes/{channel}"}
+    assert set(paths) == {"/healthz", "/unsubscribe/{token}", "/v1/outcomes/{channel}", "/v1/bounces"}
     assert {"404", "503"} <= set(paths["/unsubscribe/{token}"]["post"]["responses"])

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 import uvicorn
 from temporalio.client import Client
 
-from activities.channels import UnsubscribeLinks
-from gateway.app import OutcomeKeys, create_app
+from activities.channels import BounceTokens, UnsubscribeLinks
+from gateway.app import Bounces, OutcomeKeys, create_app
 from ledger import Ledger, LedgerError
 from tutti.local._ports import LOOPBACK
 from tutti.settings import Settings, SettingsError, temporal_config
@@ -53,13 +53,20 @@ async def serve_gateway(settings: Settings) -> None:
         SettingsError: A setting is missing or wrong.
     """
     links = UnsubscribeLinks(str(settings.public_url), settings.required_signing_key())
+    bounces = Bounces(BounceTokens(settings.required_signing_key()), settings.bounce_token)
     keys = OutcomeKeys(settings.outcomes_secrets, settings.outcomes_secret)
     # Lazy: opt-outs must be recorded in the ledger even while the engine is away.
     client = await Client.connect(**temporal_config(), lazy=True, plugins=[tutti_plugin()])
     ledger = await Ledger.open(settings.ledger)
     try:
         await ledger.check()
-        app = create_app(ledger=ledger, accounts=AccountClient(client), links=links, outcome_keys=keys)
+        app = create_app(
+            ledger=ledger,
+            accounts=AccountClient(client),
+            links=links,
+            outcome_keys=keys,
+            bounces=bounces,
+        )
         server = _Server(
             uvicorn.Config(
                 app,
