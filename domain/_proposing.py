@@ -105,7 +105,7 @@ def _ruling_request(turn: Turn, proposal_ids: tuple[str, ...]) -> RulingRequest:
         contacts={key: contact for key, contact in state.contacts.items() if key in addressed},
         readings=tuple(state.readings[system] for system in sorted(state.readings)),
         holds=tuple(state.holds.values()),
-        touches=state.counted_touches(),
+        touches=state.judged_touches(),
         candidates=tuple(
             Candidate(
                 proposal=item.proposal,

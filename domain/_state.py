@@ -276,6 +276,14 @@ class AccountState(BaseModel):
         """Whether facts that people wait for (decisions, approvals, touches…) are unsent."""
         return any(not _is_quiet(fact) for fact in self.outbox[self.projecting :])
 
+    def judged_touches(self) -> tuple[TouchRecord, ...]:
+        """Touches that rules judge by, oldest first: those that count, and rejected ones with an outcome.
+
+        A rejected touch takes no place in a cap, but its bounce says to whom nothing should be written.
+        """
+        judged = [t for t in self.touches.values() if t.status is not TouchStatus.RELEASED or t.outcomes]
+        return tuple(sorted(judged, key=lambda t: (t.at, t.touch_id)))
+
     def counted_touches(self) -> tuple[TouchRecord, ...]:
         """Touches that count against caps, oldest first."""
         counted = [t for t in self.touches.values() if t.status is not TouchStatus.RELEASED]

@@ -178,6 +178,7 @@ class Case:
         circumstances: What the account is going through.
         standing: What the tenant as a whole has done.
         touches: Touches that count: all but the released ones.
+        rejected: Released touches of which something came back: an address that does not exist.
         now: The moment of the ruling.
         hits: What the rules have said so far.
     """
@@ -193,6 +194,7 @@ class Case:
     circumstances: Circumstances
     standing: Standing
     touches: tuple[TouchRecord, ...]
+    rejected: tuple[TouchRecord, ...]
     now: datetime
     hits: list[RuleHit] = field(default_factory=list)
 

@@ -50,6 +50,7 @@ def rule(policies: PolicySet, request: RulingRequest) -> Ruling:
         policies=policies,
         request=request,
         touches=Timeline(touch for touch in request.touches if touch.status is not TouchStatus.RELEASED),
+        rejected=tuple(t for t in request.touches if t.status is TouchStatus.RELEASED and t.outcomes),
         account=account_facts(request.account, request.circumstances)
         if request.account is not None
         else None,

@@ -78,6 +78,7 @@ class World:
     policies: PolicySet
     request: RulingRequest
     touches: tuple[TouchRecord, ...]
+    rejected: tuple[TouchRecord, ...]
     account: AccountFacts | None
     assessment: AssessmentFacts | None
     days_since: DaysSince
@@ -204,6 +205,7 @@ def _open_case(world: World, hearing: Hearing) -> Case | None:
         circumstances=request.circumstances,
         standing=request.standing,
         touches=world.touches,
+        rejected=world.rejected,
         now=request.now,
     )
 

@@ -18,6 +18,7 @@ from tutti.policies.cli import policy_app
 from tutti.terminal import (
     FAILED,
     UNUSABLE,
+    CommandError,
     PoliciesOption,
     complain,
     err,
@@ -46,11 +47,13 @@ app = typer.Typer(
 )
 import_app = typer.Typer(help="Bring in what other tools know.", no_args_is_help=True)
 ledger_app = typer.Typer(help="Look after the long-term record.", no_args_is_help=True)
+outcome_app = typer.Typer(help="Tell what came back after a touch.", no_args_is_help=True)
 app.add_typer(policy_app, name="policy")
 app.add_typer(play_app, name="play")
 app.add_typer(touch_app, name="touch")
 app.add_typer(import_app, name="import")
 app.add_typer(ledger_app, name="ledger")
+app.add_typer(outcome_app, name="outcome")
 
 
 def _port(what: str, default: int) -> OptionInfo:
@@ -202,6 +205,36 @@ def import_hubspot(
     policy_set = load_policies(policies)
     code = run(run_import(out, err, directory, policy_set, verbose=verbose))
     raise typer.Exit(code)
+
+
+@outcome_app.command("report")
+def outcome_report(  # noqa: PLR0913, PLR0917 - one parameter an argument or option
+    account: Annotated[str, typer.Argument(help="The account's id, e.g. northwind.")],
+    touch: Annotated[str, typer.Argument(help="The touch's id, e.g. northwind/sdr-1/1.")],
+    kind: Annotated[
+        str, typer.Argument(help="reply, meeting, click, open, bounce, opt_out, complaint or no_response.")
+    ],
+    contact: Annotated[
+        str | None, typer.Option(help="Whose it is, if not the person the touch was for.", metavar="ID")
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(help="When, e.g. 2026-03-02T09:30:00+01:00. Default: now.", metavar="TIME")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Login of whoever heard it. Default: yours.", metavar="LOGIN")
+    ] = None,
+) -> None:
+    """Report what came back, such as a reply by telephone, and see what the account makes of it.
+
+    The same report counts once, however often it is given.
+    """
+    from tutti.reporting import read_report, report
+
+    try:
+        outcome = read_report(account, touch, kind, contact=contact, at=at, source=source)
+    except CommandError as error:
+        fail(error)
+    run(report(out, account, outcome))
 
 
 @ledger_app.command("rebuild")

@@ -232,14 +232,18 @@ class ContactPolicy(Tenure):
         return found
 
     def known_pauses(
-        self, touches: Sequence[TouchRecord], contact_id: str | None, operational: Collection[str]
+        self,
+        touches: Sequence[TouchRecord],
+        rejected: tuple[TouchRecord, ...],
+        contact_id: str | None,
+        operational: Collection[str],
     ) -> list[tuple[datetime, datetime]]:
         """Return the pauses, worked out once for all candidates that address the same person."""
         about = contact_id if self.per_contact else None
         return once(
             touches,
             (self.origin.rule_id, about),
-            lambda: self.pauses(touches, about, operational),
+            lambda: self.pauses((*touches, *rejected) if rejected else touches, about, operational),
         )
 
     def _events(
@@ -419,7 +423,7 @@ def _pause_limits(
     for policy in suppression.contact_policies:
         if policy.effect is not effect or not policy.holds_for(case):
             continue
-        pauses = policy.known_pauses(touches, contact_id, operational)
+        pauses = policy.known_pauses(touches, case.rejected, contact_id, operational)
         if case.now < policy.ends:
             # The policy itself may run out in the middle of a pause.
             pauses = [(begins, min(ends, policy.ends)) for begins, ends in pauses if begins < policy.ends]

@@ -28,6 +28,7 @@ COMMANDS = (
     "policy replay",
     "import hubspot",
     "ledger rebuild",
+    "outcome report",
 )
 
 

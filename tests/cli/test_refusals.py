@@ -44,6 +44,7 @@ async def test_every_command_that_needs_a_server_says_so_when_there_is_none(
         ("status", "northwind"),
         ("import", "hubspot", HUBSPOT, "--policies", DEMO_POLICIES),
         ("ledger", "rebuild"),
+        ("outcome", "report", "northwind", "northwind/p1/1", "reply"),
     )
 
     ended = await asyncio.gather(

@@ -270,6 +270,16 @@ class TestReceipts:
         assert fact.outcome.contact_id == "amira"
         assert fact.outcome.detail == "550 5.1.1 no such user"
 
+    def test_rules_see_the_bounce_of_a_touch_that_takes_no_place(self) -> None:
+        shell = in_flight()
+        shell.deliver(ReceiptStatus.REJECTED, outcome=OutcomeKind.BOUNCE)
+        shell.propose(proposal("p2"))
+        shell.wait(seconds=3)
+
+        (touch,) = shell.consultation().touches
+        assert (touch.status, set(touch.outcomes)) == (TouchStatus.RELEASED, {OutcomeKind.BOUNCE})
+        assert shell.state.counted_touches() == ()
+
     def test_it_counts_once_although_the_receipt_comes_again(self) -> None:
         shell = in_flight()
         shell.deliver(outcome=OutcomeKind.BOUNCE)

@@ -131,11 +131,14 @@ async def test_the_common_secret_speaks_for_channels_that_have_none_only(office:
     ],
 )
 async def test_a_signature_that_does_not_fit_is_refused(office: Office, headers: dict[str, str]) -> None:
-    encoded = {name: value.encode("latin-1") for name, value in headers.items()}
     content = json.dumps(office.report()).encode()
-    signed = {name: value.encode() for name, value in signature(content, OURS).items()}
+    signed = (signature(content, OURS) | headers).items()
 
-    answer = await office.http.post("/v1/outcomes/email", content=content, headers=signed | encoded)
+    answer = await office.http.post(
+        "/v1/outcomes/email",
+        content=content,
+        headers=[(name.encode(), value.encode("latin-1")) for name, value in signed],
+    )
 
     assert answer.status_code == 401
     assert answer.json() == {"error": "the signature is missing, wrong or older than five minutes"}

@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain import Candidate, Decision, OutcomeKind, Proposal, ReasonCode, RuleHit, TouchRecord, Verdict
+from domain import (
+    Candidate,
+    Decision,
+    OutcomeKind,
+    Proposal,
+    ReasonCode,
+    RuleHit,
+    TouchRecord,
+    TouchStatus,
+    Verdict,
+)
 from governance import PolicyError, PolicySet, compile_policy_set
 from governance.families._suppression import ContactPolicy, PauseLimit
 from tests.governance.worlds import (
@@ -376,6 +386,21 @@ def test_the_shipped_policies_pause_ignored_bounced_and_annoyed_people() -> None
     assert reason(mail(15 * DAY, bounce=HOUR)) == (Verdict.SUPPRESS, "bounced-address")
     assert reason(mail(15 * DAY, complaint=HOUR)) == (Verdict.SUPPRESS, "complained")
     assert said(only(policies(), email(), contacts=CONTACTS)) == []
+
+
+def test_an_address_that_was_refused_at_once_is_left_alone_and_takes_no_place_in_caps() -> None:
+    """The touch was released, but the bounce that its receipt told counts like one that came back later."""
+
+    def ruled(status: TouchStatus) -> Decision:
+        refused = mail(HOUR, bounce=timedelta(0)).model_copy(update={"status": status})
+        return only(policies(), patient(email()), touches=(refused,))
+
+    for status in (TouchStatus.RELEASED, TouchStatus.HANDED_OVER):
+        (hit,) = said(ruled(status))
+        assert (hit.effect, hit.rule_id) == (Verdict.SUPPRESS, "bounced-address")
+    waiting = {hit.family for hit in ruled(TouchStatus.RELEASED).hits if hit.effect is Verdict.DEFER}
+    assert not waiting & {"frequency", "timing"}
+    assert {hit.family for hit in ruled(TouchStatus.HANDED_OVER).hits if hit.effect is Verdict.DEFER}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,16 @@ from tutti.settings import Settings, SettingsError, temporal_config
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("HOME", "POLICIES", "LEDGER_URL", "PUBLIC_URL", "GATEWAY_PORT", "SIGNING_KEY"):
+    for name in (
+        "HOME",
+        "POLICIES",
+        "LEDGER_URL",
+        "PUBLIC_URL",
+        "GATEWAY_PORT",
+        "SIGNING_KEY",
+        "OUTCOMES_SECRET",
+        "OUTCOMES_SECRETS",
+    ):
         monkeypatch.delenv(f"TUTTI_{name}", raising=False)
     for name in ("ADDRESS", "NAMESPACE", "PROFILE"):
         monkeypatch.delenv(f"TEMPORAL_{name}", raising=False)
@@ -33,6 +42,28 @@ def test_the_environment_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     assert temporal_config()["target_host"] == "engine.example.com:7233"
 
 
+def test_secrets_of_callbacks_are_several_and_do_not_print(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUTTI_OUTCOMES_SECRET", "whsec_new whsec_old")
+    monkeypatch.setenv("TUTTI_OUTCOMES_SECRETS", '{"email": "whsec_email"}')
+
+    settings = Settings.load()
+
+    assert [secret.get_secret_value() for secret in settings.outcomes_secret] == ["whsec_new", "whsec_old"]
+    assert [secret.get_secret_value() for secret in settings.outcomes_secrets["email"]] == ["whsec_email"]
+    assert "whsec" not in repr(settings)
+
+
+@pytest.mark.parametrize("value", ["whsec_email", '{"email": 1}'])
+def test_secrets_that_cannot_be_read_are_named_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("TUTTI_OUTCOMES_SECRETS", value)
+
+    with pytest.raises(SettingsError, match=r"(?i)outcomes_secrets") as raised:
+        Settings.load()
+    assert "whsec" not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -40,6 +71,7 @@ def test_the_environment_decides(monkeypatch: pytest.MonkeyPatch) -> None:
         ("TUTTI_GATEWAY_PORT", "65536"),
         ("TUTTI_PUBLIC_URL", "tutti.example.com"),
         ("TUTTI_SIGNING_KEY", "too short"),
+        ("TUTTI_BOUNCE_TOKEN", "too short"),
         ("TUTTI_HOME", " "),
     ],
 )
