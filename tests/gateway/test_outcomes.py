@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import re
+import shutil
+import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx2 as httpx
 import pytest
@@ -23,6 +29,8 @@ from ledger import Ledger
 from tests.channels.support import KEY, LINKS, closed_port, http_server
 from tests.gateway.reporting import KEYS, NEXT, OURS, THEIRS, Office, opened, signature, statuses
 from workflows import AccountClient, tutti_plugin
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -275,3 +283,31 @@ async def test_the_description_shows_how_a_callback_looks(office: Office) -> Non
     assert {"202", "400", "401", "404", "413", "422", "503"} <= set(operation["responses"])
     one = json.loads(json.dumps(examples["one"]["value"]).replace("northwind", office.account_id))
     assert (await office.post(one)).status_code == 202
+
+
+_TOOLS = pytest.mark.skipif(
+    not (shutil.which("curl") and shutil.which("openssl")),
+    reason="the shell's example needs curl and openssl",
+)
+
+
+@pytest.mark.parametrize("language", ["python", pytest.param("sh", marks=_TOOLS)])
+async def test_the_examples_of_the_manual_work(office: Office, tmp_path: Path, language: str) -> None:
+    manual = (ROOT / "docs" / "outcomes.md").read_text(encoding="utf-8")
+    (example,) = [
+        block for block in re.findall(rf"```{language}\n(.*?)```", manual, re.DOTALL) if "evt-4711" in block
+    ]
+    script = tmp_path / "example"
+    script.write_text(example.replace("northwind", office.account_id), encoding="utf-8")
+    program = [sys.executable] if language == "python" else ["sh", "-e"]
+
+    process = await asyncio.create_subprocess_exec(
+        *program,
+        script,
+        env=os.environ | {"SECRET": OURS, "GATEWAY": str(office.http.base_url).rstrip("/"), "NO_PROXY": "*"},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await process.communicate()
+
+    assert (process.returncode, b'"accepted":1' in out) == (0, True)
+    assert [outcome.outcome_id for outcome in await office.arrived()] == ["evt-4711"]
