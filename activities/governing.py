@@ -5,7 +5,7 @@ from __future__ import annotations
 from temporalio import activity
 
 from activities.policies import PolicyKeeper
-from domain import Ruling, RulingRequest, Standing
+from domain import Ruling, RulingRequest, Standing, Stop
 from governance import PolicySet, draws, rule, tracked
 from ledger import Ledger
 
@@ -43,12 +43,27 @@ class Governing:
                 update={
                     "suppressed": await self._suppressed(request),
                     "standing": await self._standing(policies, request),
+                    "stops": await self._stops(request),
                 }
             )
             ruling = rule(policies, complete)
             if await self._ledger.enter_ruling(complete, ruling):
                 return ruling
         raise LimitsContendedError("other accounts kept taking the last places in a shared limit")
+
+    async def _stops(self, request: RulingRequest) -> tuple[Stop, ...]:
+        """Return the kill switches that cover anything the request is about, oldest first."""
+        proposals = (*(candidate.proposal for candidate in request.candidates), *request.scheduled)
+        return tuple(
+            stop
+            for stop in await self._ledger.stops()
+            if any(
+                stop.covers(
+                    account_id=request.account_id, actor=each.actor, action=each.action, channel=each.channel
+                )
+                for each in proposals
+            )
+        )
 
     async def _suppressed(self, request: RulingRequest) -> tuple[str, ...]:
         wanted = {candidate.proposal.contact_id for candidate in request.candidates}

@@ -62,6 +62,7 @@ def hand_over(turn: Turn, item: OpenProposal, decision: Decision) -> None:
         fields=proposal.content.fields,
         play=proposal.play,
         digest=item.digest,
+        good_until=decision.good_until,
         approved_by=item.approved_by,
         policy_digest=decision.policy_digest,
     )

@@ -21,7 +21,7 @@ from domain import (
 )
 from governance._contest import arbitrate
 from governance._facts import account_facts, assessment_facts, days_since
-from governance._hearing import Hearing, World, hear, telling_order
+from governance._hearing import Hearing, World, good_until, hear, telling_order
 from governance._limits import Timeline
 from governance._policy_set import PolicySet
 from governance.families._arbitration import place_of, starving
@@ -74,8 +74,9 @@ def rule(policies: PolicySet, request: RulingRequest) -> Ruling:
 def _decide(world: World, hearing: Hearing, ids: Sequence[str]) -> Decision:
     candidate, policies = hearing.candidate, world.policies
     verdict = hearing.effect
-    if verdict is Verdict.DEFER and (note := starving(policies.arbitration, candidate)) is not None:
-        hearing.hits.append(note)
+    starves = starving(policies.arbitration, candidate) if verdict is Verdict.DEFER else None
+    if starves is not None and not hearing.stopped:
+        hearing.hits.append(starves)
     hits = tuple(sorted(hearing.hits, key=telling_order))
     proposal_id = candidate.proposal.proposal_id
     return Decision(
@@ -92,6 +93,7 @@ def _decide(world: World, hearing: Hearing, ids: Sequence[str]) -> Decision:
         decided_at=world.request.now,
         route=hearing.route if verdict is Verdict.REQUIRE_APPROVAL else None,
         handover=_handover(hearing, policies) if verdict is Verdict.ALLOW else None,
+        good_until=good_until(hearing) if verdict is Verdict.ALLOW else None,
         draws=_places(hearing) if verdict is Verdict.ALLOW else (),
     )
 

@@ -11,10 +11,13 @@ from domain import (
     ApprovalRoute,
     Candidate,
     Contact,
+    Proposal,
     ReasonCode,
     RuleHit,
     RulingRequest,
+    Scheduled,
     Score,
+    Stop,
     TouchRecord,
     TouchStatus,
     Verdict,
@@ -46,6 +49,9 @@ from governance.families._timing import gap_limits, quiet_limits
 
 IN_FLIGHT_PAUSE = timedelta(seconds=30)
 """How long a proposal waits for the touch in flight, unless that ends earlier."""
+STOP_PAUSE = timedelta(hours=6)
+"""When a proposal that a stop covers is ruled again. The account is told when the stop is lifted; this is
+for the case that the word does not reach it."""
 
 _UNKNOWN_ACCOUNT = Origin("engine.unknown_account", "engine", "Nothing is known about this account yet.")
 _UNKNOWN_ACTOR = Origin("engine.unknown_actor", "engine", "This actor is not listed in people.yaml.")
@@ -53,13 +59,15 @@ _UNKNOWN_CHANNEL = Origin("engine.unknown_channel", "engine", "This channel is n
 _UNKNOWN_CONTACT = Origin("engine.unknown_contact", "engine", "The account has no such contact.")
 _SUPPRESSED = Origin("engine.suppressed", "engine", "The person is on the shared suppression list.")
 _OPTED_OUT = Origin("engine.opted_out", "engine", "The person has objected to being contacted.")
+_CONTACT_LEFT = Origin("engine.contact_left", "engine", "The person has left the company.")
 _EXPIRED = Origin("engine.expired", "engine", "The proposal has expired.")
 _NOT_YET = Origin("engine.not_yet", "engine", "The proposal asks not to go out earlier.")
 _HOLD = Origin("engine.hold", "engine", "The account is on hold.")
+_STOP = Origin("engine.stop", "engine", "A kill switch is on.")
 _IN_FLIGHT = Origin("engine.touch_in_flight", "engine", "Another touch on this account is on its way.")
 UNREADABLE_FACTS = Origin("engine.facts", "engine", "What is known cannot be read by the rules.")
 
-_LIFTING_RULES = frozenset({_HOLD.rule_id, _IN_FLIGHT.rule_id})
+_LIFTING_RULES = frozenset({_HOLD.rule_id, _STOP.rule_id, _IN_FLIGHT.rule_id})
 _RANKS = {verdict: verdict.rank for verdict in Verdict}
 _FAMILY_ORDER = {family: place for place, family in enumerate(FAMILIES)}
 
@@ -94,6 +102,19 @@ class World:
             self.people[contact_id] = contact_facts(self.request.contacts[contact_id], self.request.account)
         return self.people.get(contact_id)
 
+    def stops_for(self, proposal: Proposal | Scheduled) -> tuple[Stop, ...]:
+        """Return the kill switches that cover a proposal, oldest first."""
+        return tuple(
+            stop
+            for stop in self.request.stops
+            if stop.covers(
+                account_id=self.request.account_id,
+                actor=proposal.actor,
+                action=proposal.action,
+                channel=proposal.channel,
+            )
+        )
+
     def intent_of(self, action: str, said: str | None) -> str | None:
         """Return what an action is after: what the proposal said, else what arbitration.yaml says."""
         return said or self.policies.arbitration.intents.get(action)
@@ -109,6 +130,8 @@ class Hearing:
     shared: tuple[SharedLimit, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
     quiet: tuple[Limit, ...] | None = None
+    firm: tuple[Limit, ...] = ()
+    stopped: bool = False
     route: ApprovalRoute | None = None
     score: Score | None = None
     rank: int | None = None
@@ -148,7 +171,10 @@ def hear(world: World, candidate: Candidate) -> Hearing:
     apply_misfits(policies.arbitration.conflicts, case)
     hearing.conflicts = applicable_conflicts(policies.arbitration.conflicts, case)
     hearing.score = score(policies.arbitration, case)
-    _apply_clocks(hearing, clocks_of(world, hearing, case, world.touches))
+    clocks = clocks_of(world, hearing, case, world.touches)
+    hearing.firm = clocks.firm
+    hearing.stopped = bool(world.stops_for(candidate.proposal))
+    _apply_clocks(hearing, clocks)
     if hearing.effect is Verdict.REQUIRE_APPROVAL:
         found = find_route(policies.approvals, policies.people, case)
         if isinstance(found, RuleHit):
@@ -217,6 +243,8 @@ def _apply_engine(world: World, case: Case) -> None:
         case.hits.append(_SUPPRESSED.hit(Verdict.DENY, ReasonCode.SUPPRESSED))
     if contact is not None and contact.opted_out_at is not None:
         case.hits.append(_OPTED_OUT.hit(Verdict.DENY, ReasonCode.SUPPRESSED))
+    if contact is not None and contact.left_at is not None:
+        case.hits.append(_CONTACT_LEFT.hit(Verdict.DENY, ReasonCode.CONTACT_LEFT))
     if case.now >= case.candidate.expires_at:
         case.hits.append(_EXPIRED.hit(Verdict.SUPPRESS, ReasonCode.EXPIRED))
 
@@ -243,6 +271,10 @@ def _lifting_limits(world: World, case: Case, touches: Sequence[TouchRecord]) ->
         origin = Origin(_HOLD.rule_id, _HOLD.family, f"{hold.placed_by} has put the account on hold.")
         ends = hold.expires_at or case.candidate.expires_at
         yield NotBefore(origin, ReasonCode.ACCOUNT_HOLD, ends, lifts=True)
+    for stop in world.stops_for(case.candidate.proposal):
+        message = f"{stop.placed_by} has stopped {stop.subject}: {stop.reason}"
+        again = min(case.now + STOP_PAUSE, case.candidate.expires_at)
+        yield NotBefore(Origin(_STOP.rule_id, _STOP.family, message), ReasonCode.STOPPED, again, lifts=True)
     if once(touches, _IN_FLIGHT.rule_id, lambda: any(t.status is TouchStatus.IN_FLIGHT for t in touches)):
         yield NotBefore(_IN_FLIGHT, ReasonCode.TOUCH_IN_FLIGHT, case.now + IN_FLIGHT_PAUSE, lifts=True)
 
@@ -268,8 +300,26 @@ def _apply_clocks(hearing: Hearing, clocks: Clocks) -> None:
     if firm >= expires_at:
         too_late(hearing)
         return
-    # Holds and touches in flight may end early, so they alone never drop a proposal.
+    # Holds, stops and touches in flight may end early, so they alone never drop a proposal.
     hearing.until = settle((*clocks.firm, *clocks.lifting), case.now, expires_at) if clocks.lifting else firm
+
+
+def good_until(hearing: Hearing) -> datetime | None:
+    """Return until when an allowed proposal may be handed over: a limit in time speaks again, or it expires.
+
+    Only limits that begin while the touch can be on its way are looked for.
+    """
+    case = hearing.case
+    if case is None:
+        return None
+    expires_at = hearing.candidate.expires_at
+    until = min(case.now + case.channel.handover.longest, expires_at)
+    speaking = (
+        begins
+        for limit in hearing.firm
+        if not limit.log_only and (begins := limit.begins(case.now, until)) is not None
+    )
+    return min(speaking, default=expires_at)
 
 
 def too_late(hearing: Hearing) -> None:

@@ -30,6 +30,12 @@ class Limit(Protocol):
         It must not decrease when the moment increases, and a moment it returns must satisfy itself.
         """
 
+    def begins(self, moment: datetime, until: datetime) -> datetime | None:
+        """Return the first moment, after one at which the proposal passes, at which the rule speaks again.
+
+        None if that does not come before `until`.
+        """
+
     def hit(self, until: datetime) -> RuleHit:
         """Return what the rule says while it makes the proposal wait."""
 
@@ -58,6 +64,10 @@ class NotBefore:
     def earliest(self, moment: datetime) -> datetime:
         """Return the later of the two moments."""
         return max(self.moment, moment)
+
+    def begins(self, moment: datetime, until: datetime) -> datetime | None:  # noqa: ARG002 - see `Limit`
+        """Return None: what has ended does not begin again."""
+        return None
 
     def hit(self, until: datetime) -> RuleHit:
         """Return a deferral until the limit ends."""

@@ -64,6 +64,40 @@ class QuietHours:
                     return change
         return FAR
 
+    def begins(
+        self, moment: datetime, until: datetime, zones: Zones, calendar: Calendar | None = None
+    ) -> datetime | None:
+        """Return when it gets quiet in any zone after a moment that is not; None if not before `until`."""
+        found = [
+            begin for zone in zones if (begin := self._begins_in(moment, until, zone, calendar)) is not None
+        ]
+        return min(found, default=None)
+
+    def _begins_in(
+        self, moment: datetime, until: datetime, zone: ZoneInfo, calendar: Calendar | None
+    ) -> datetime | None:
+        wall = moment.astimezone(zone)
+        if until - moment < _DAY and wall.utcoffset() == until.astimezone(zone).utcoffset():
+            # The clock on the wall does not jump meanwhile, so both times are known without looking for them.
+            midnight = wall.replace(hour=0, minute=0, second=0, microsecond=0)
+            changes = [moment + (timedelta(minutes=m) - (wall - midnight)) % _DAY for m in self._beginnings]
+        else:
+            starts = [moment + n * _DAY for n in range((until - moment).days + 1)]
+            changes = [each for start in starts for each in self._changes(start, start + _DAY, zone)]
+        return next(
+            (
+                change
+                for change in sorted(changes)
+                if moment < change < until and self._quiet_on_wall(change.astimezone(zone), calendar)
+            ),
+            None,
+        )
+
+    @property
+    def _beginnings(self) -> tuple[int, int]:
+        """Minutes after midnight at which it can become quiet: when it begins, and when the day changes."""
+        return 0, self.start % MINUTES_A_DAY
+
     def _quiet_on_wall(self, wall: datetime, calendar: Calendar | None) -> bool:
         minute = wall.hour * 60 + wall.minute
         if self.start < self.end:

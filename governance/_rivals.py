@@ -141,18 +141,25 @@ def _touch(
 
 
 def contestants(hearings: Sequence[Hearing]) -> list[Contestant]:
-    """Return the proposals that may still go out, the best first."""
+    """Return the proposals that may still go out, the best first.
+
+    Nobody knows when one goes that a kill switch covers, so it keeps nobody waiting.
+    """
     found = [
         Contestant(hearing, hearing.case, hearing.score, hearing.effect is Verdict.ALLOW)
         for hearing in hearings
-        if hearing.case is not None and hearing.score is not None
+        if hearing.case is not None and hearing.score is not None and not hearing.stopped
     ]
     return sorted((each for each in found if each.alive), key=lambda each: each.place)
 
 
 def waiting(world: World) -> tuple[Waiting, ...]:
-    """Return the proposals that wait while others are judged, the best first."""
-    found = (Waiting(each, world.intent_of(each.action, each.intent)) for each in world.request.scheduled)
+    """Return the proposals that wait while others are judged and that no stop covers, the best first."""
+    found = (
+        Waiting(each, world.intent_of(each.action, each.intent))
+        for each in world.request.scheduled
+        if not world.stops_for(each)
+    )
     return tuple(sorted(found, key=lambda each: each.place))
 
 

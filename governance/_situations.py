@@ -87,6 +87,8 @@ class GivenContact(PolicyModel):
     """Whom the law sees behind the address: corporate or individual."""
     phone: ShortText | None = None
     opted_out: bool = False
+    left: bool = False
+    """Whether the person has left the company."""
 
 
 class GivenReading(PolicyModel):
@@ -307,11 +309,12 @@ def _open_case(number: int, severity: int, since: datetime) -> SupportCase:
 
 def _contact(given: GivenContact, now: datetime) -> Contact:
     fields = _renamed(given, id="contact_id")
-    age, opted_out = fields.pop("consent_age"), fields.pop("opted_out")
+    age, opted_out, left = (fields.pop(name) for name in ("consent_age", "opted_out", "left"))
     if "email" not in given.model_fields_set:
         fields["email"] = f"{given.id}@example.com"
     fields["consent_at"] = now - age if isinstance(age, timedelta) else None
     fields["opted_out_at"] = now - timedelta(days=1) if opted_out else None
+    fields["left_at"] = now - timedelta(days=1) if left else None
     return Contact.model_validate(fields)
 
 

@@ -293,6 +293,10 @@ class PauseLimit:
         """Return the end of the pause in which the moment lies; the moment itself if it lies in none."""
         return next((ends for begins, ends in self.pauses if begins <= moment < ends), moment)
 
+    def begins(self, moment: datetime, until: datetime) -> datetime | None:
+        """Return the beginning of the next pause."""
+        return min((begins for begins, _ in self.pauses if moment < begins < until), default=None)
+
     def hit(self, until: datetime) -> RuleHit:
         """Return a deferral until the pause ends."""
         return _paused(self.origin, Verdict.DEFER, until)

@@ -160,6 +160,10 @@ class QuietLimit:
         """Return the first moment that is not quiet in any zone."""
         return self.rule.hours.earliest(moment, self.zones, self.calendar)
 
+    def begins(self, moment: datetime, until: datetime) -> datetime | None:
+        """Return the first moment that is quiet in some zone."""
+        return self.rule.hours.begins(moment, until, self.zones, self.calendar)
+
     def hit(self, until: datetime) -> RuleHit:
         """Return a deferral that names the zones and the local time at which it ends."""
         local = until.astimezone(self.zones[0])

@@ -19,6 +19,8 @@ from domain import (
     Proposal,
     RuleHit,
     Standing,
+    Stop,
+    StopScope,
 )
 from governance import rule
 from tests.governance.worlds import (
@@ -35,6 +37,14 @@ from tests.governance.worlds import (
 SET = Path(__file__).parent / "explained"
 DAY = timedelta(days=1)
 HOLD = Hold(hold_id="h", placed_by="tom", reason="talks", placed_at=NOW, expires_at=NOW + 3 * DAY)
+STOP = Stop(
+    stop_id="s",
+    scope=StopScope.CHANNEL,
+    name="email",
+    reason="wrong price list",
+    placed_by="dana",
+    placed_at=NOW,
+)
 BOUGHT: dict[str, object] = {"consent": Consent.IMPLIED, "consent_basis": ConsentBasis.PURCHASE}
 NIGHT = NOW + timedelta(hours=11)
 """Ten in the evening in Berlin."""

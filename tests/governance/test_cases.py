@@ -133,7 +133,7 @@ def test_everything_that_is_said_of_a_situation_reaches_governance() -> None:
     now: 2026-11-25T09:00:00Z
     contacts:
       - {id: jonas, consent: implied, consent_basis: purchase, consent_age: 10d, opted_out: true,
-         phone: "+491"}
+         left: true, phone: "+491"}
     readings:
       - {system: crm, stage: closing, ago: 1d}
     signals:
@@ -162,6 +162,7 @@ def test_everything_that_is_said_of_a_situation_reaches_governance() -> None:
     jonas = request.contacts["jonas"]
     assert (jonas.consent_at, jonas.phone) == (now - 10 * day, "+491")
     assert jonas.opted_out_at is not None
+    assert jonas.left_at is not None
     assert [(each.system, each.observed_at) for each in request.readings] == [
         ("crm", now - day),
         ("intent-provider", now - 2 * day),
@@ -289,7 +290,13 @@ def test_a_folder_without_tests_has_none(tmp_path: Path) -> None:
 
 
 def test_a_case_can_say_whatever_a_contact_or_a_proposal_can() -> None:
-    contact = {"contact_id": "id", "consent_at": "consent_age", "opted_out_at": "opted_out", "type": None}
+    contact = {
+        "contact_id": "id",
+        "consent_at": "consent_age",
+        "opted_out_at": "opted_out",
+        "left_at": "left",
+        "type": None,
+    }
     proposal = {
         "proposal_id": "id",
         "contact_id": "to",
@@ -298,6 +305,7 @@ def test_a_case_can_say_whatever_a_contact_or_a_proposal_can() -> None:
         "expires_at": "expires_in",
         "content": None,  # no rule reads it
         "reading": None,  # `readings` say it
+        "play": None,  # nor does one read this
     }
 
     for language, given, names in ((Contact, GivenContact, contact), (Proposal, GivenProposal, proposal)):

@@ -11,13 +11,14 @@ from datetime import timedelta
 
 import pytest
 
-from domain import Consent, ConsentBasis, OutcomeKind, ReasonCode, Standing, TouchStatus
+from domain import Consent, ConsentBasis, OutcomeKind, ReasonCode, Standing, StopScope, TouchStatus
 from governance._case import FAMILIES
 from tests.governance.explaining import (
     BOUGHT,
     DAY,
     HOLD,
     NIGHT,
+    STOP,
     Row,
     Table,
     ask,
@@ -87,6 +88,11 @@ ENGINE: Table = {
         "engine engine.opted_out: deny SUPPRESSED",
         "The person has objected to being contacted.",
     ),
+    "somebody who has left": (
+        (ask(), to(left_at=NOW)),
+        "engine engine.contact_left: deny CONTACT_LEFT",
+        "The person has left the company.",
+    ),
     "a proposal that has expired": (
         (candidate(ask(), expires_at=NOW), {}),
         "engine engine.expired: suppress EXPIRED",
@@ -101,6 +107,26 @@ ENGINE: Table = {
         (ask(), {"holds": (HOLD,)}),
         "engine engine.hold: defer ACCOUNT_HOLD until 11-27 10:00:00",
         "tom has put the account on hold.",
+    ),
+    "a kill switch": (
+        (ask(), {"stops": (STOP,)}),
+        "engine engine.stop: defer STOPPED until 11-24 16:00:00",
+        "dana has stopped the channel email: wrong price list",
+    ),
+    "kill switches of everything and of an account": (
+        (
+            ask(),
+            {
+                "stops": (
+                    STOP.model_copy(update={"scope": StopScope.TENANT, "name": None}),
+                    STOP.model_copy(update={"scope": StopScope.ACCOUNT, "name": "northwind"}),
+                )
+            },
+        ),
+        "engine engine.stop: defer STOPPED until 11-24 16:00:00",
+        "dana has stopped everything: wrong price list",
+        "engine engine.stop: defer STOPPED until 11-24 16:00:00",
+        "dana has stopped the account northwind: wrong price list",
     ),
     "a touch in flight": (
         (page(), made(3, status=TouchStatus.IN_FLIGHT)),
@@ -706,9 +732,14 @@ NOT_OF_RULES = {
     ReasonCode.EXIT_SIGNAL,
     ReasonCode.CHANNEL_REJECTED,
     ReasonCode.CHANNEL_DOWN,
+    ReasonCode.RATE_LIMITED,
+    ReasonCode.CONTENT_ERROR,
+    ReasonCode.NO_AUDIENCE,
+    ReasonCode.PLAY_ENDED,
+    ReasonCode.PLAY_SUSPENDED,
     ReasonCode.IN_DOUBT,
 }
-"""How proposals end after they have been ruled on."""
+"""What the account says by itself: how proposals end after a ruling, or before a play makes one."""
 
 
 @pytest.mark.parametrize("row", TABLE.values(), ids=TABLE)
