@@ -59,6 +59,7 @@ from domain._messages import (
     Refused,
     Revoke,
     Ruled,
+    StopsChanged,
     TakeBack,
     TouchSettled,
 )
@@ -295,6 +296,7 @@ __all__ = [
     "Step",
     "Stop",
     "StopScope",
+    "StopsChanged",
     "SubscriberKind",
     "SupportCase",
     "SuppressionFact",

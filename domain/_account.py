@@ -59,7 +59,8 @@ class Contact(Frozen):
     opted_out_at: Moment | None = None
     """When the person objected; once set, no later profile clears it."""
     left_at: Moment | None = None
-    """When the person left the company: nothing is addressed to them here any more."""
+    """When the person left the company: nothing is addressed to them here any more. Once set, no later
+    profile clears it; somebody who comes back is another contact."""
 
     @property
     def person_key(self) -> str | None:

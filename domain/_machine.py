@@ -42,6 +42,7 @@ from domain._messages import (
     RecallReturned,
     Refused,
     Ruled,
+    StopsChanged,
     TouchSettled,
 )
 from domain._records import FactBatch, HoldFact, LedgerFact
@@ -178,8 +179,8 @@ def _apply(turn: Turn, event: Event) -> None:
         case Projected():
             del turn.state.outbox[: event.count]
             turn.state.projecting = 0
-        case PolicyPublished():
-            proposing.take_up_policies(turn, event.digest)
+        case PolicyPublished() | StopsChanged():
+            proposing.take_up(turn, event)
         case Refused():
             turn.refuse(event.what, event.why)
         case _:

@@ -73,6 +73,12 @@ class PolicyPublished(Frozen):
     digest: ShortText
 
 
+class StopsChanged(Frozen):
+    """A kill switch was lifted: what waited because of it may go on."""
+
+    stop_id: Identifier
+
+
 class PlayAsked(Frozen):
     """A play wants to enter."""
 
@@ -149,6 +155,7 @@ Event = (
     | Delivered
     | Projected
     | PolicyPublished
+    | StopsChanged
     | PlayAsked
     | Planned
     | PlayCancelled

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from domain import _running as running
 from domain._account import Account, Contact, PastTouch, Reading, Signal
@@ -251,6 +251,8 @@ def _act_on(turn: Turn, signal: Signal) -> None:
     running.hear(turn, signal)
     if signal.kind in _OBJECTIONS:
         _opt_out(turn, signal)
+    elif signal.kind is SignalKind.LEFT_COMPANY:
+        _leave(turn, signal)
     elif signal.kind in _ACCOUNT_EXITS:
         what = _ACCOUNT_EXITS[signal.kind]
         turn.world_changed()
@@ -282,6 +284,37 @@ def _opt_out(turn: Turn, signal: Signal) -> None:
             drop(turn, item, ReasonCode.SUPPRESSED, f"{contact.contact_id} opted out")
 
 
+def _leave(turn: Turn, signal: Signal) -> None:
+    """Keep in mind that a person has left; unlike an objection that is about this company alone."""
+    if signal.contact_id is None:
+        turn.refuse("signal", f"{signal.signal_id}: {signal.kind.value} must name its contact_id")
+        return
+    contacts = turn.state.contacts
+    known = contacts.get(signal.contact_id)
+    if known is None and len(contacts) >= CONTACT_LIMIT:
+        turn.refuse("signal", f"{signal.signal_id}: an account holds at most {CONTACT_LIMIT} contacts")
+        return
+    contact = known or Contact(contact_id=signal.contact_id, name=signal.contact_id)
+    since = min(signal.observed_at, turn.now)
+    if contact.left_at is not None and contact.left_at <= since:
+        return
+    contacts[contact.contact_id] = contact.model_copy(update={"left_at": since})
+    turn.record(ContactFact(seq=turn.next_seq(), at=turn.now, contact=contacts[contact.contact_id]))
+    turn.world_changed()
+    _drop_what_is_for(turn, contact.contact_id, ReasonCode.CONTACT_LEFT, "left the company")
+
+
+def _drop_what_is_for(turn: Turn, contact_id: str, reason: ReasonCode, what: str) -> None:
+    turn.note(f"{contact_id} {what}")
+    for item in tuple(turn.state.open.values()):
+        if item.proposal.contact_id == contact_id:
+            drop(turn, item, reason, f"{contact_id} {what}")
+
+
+def _earliest(*moments: datetime | None) -> datetime | None:
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
 def _observe_account(turn: Turn, account: Account) -> None:
     if account.account_id != turn.state.account_id:
         turn.refuse("account", f"profile of {account.account_id} was sent to {turn.state.account_id}")
@@ -294,11 +327,10 @@ def _observe_account(turn: Turn, account: Account) -> None:
 
 def _observe_contact(turn: Turn, contact: Contact) -> None:
     known = turn.state.contacts.get(contact.contact_id)
-    opted_out_at = min(
-        (moment for moment in (contact.opted_out_at, known and known.opted_out_at) if moment),
-        default=None,
-    )
-    merged = contact.model_copy(update={"opted_out_at": opted_out_at})
+    # No later profile takes back that somebody objected, or has left.
+    opted_out_at = _earliest(contact.opted_out_at, known.opted_out_at if known else None)
+    left_at = _earliest(contact.left_at, known.left_at if known else None)
+    merged = contact.model_copy(update={"opted_out_at": opted_out_at, "left_at": left_at})
     if merged == known:
         return
     if known is None and len(turn.state.contacts) >= CONTACT_LIMIT:
@@ -310,6 +342,8 @@ def _observe_contact(turn: Turn, contact: Contact) -> None:
     if opted_out_at is not None and (known is None or known.person_key != merged.person_key):
         # An objection that came before the address was known blocks the address now.
         turn.suppress(*_suppressions(turn, merged, "profile"))
+    if left_at is not None and (known is None or known.left_at is None):
+        _drop_what_is_for(turn, merged.contact_id, ReasonCode.CONTACT_LEFT, "left the company")
     if known is not None and known.email != merged.email:
         _ask_again(turn, merged)
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from domain import _approving as approving
 from domain import _touching as touching
-from domain._messages import Consult, Proposed, Ruled
+from domain._messages import Consult, PolicyPublished, Proposed, Ruled, StopsChanged
 from domain._observing import merge_reading
 from domain._proposal import Candidate, Decision, Proposal, RulingRequest, Scheduled
 from domain._records import DecisionFact
@@ -157,7 +157,16 @@ def _answer_by(state: AccountState, item: OpenProposal) -> datetime | None:
     return approval.route.expires_at if approval is not None else None
 
 
-def take_up_policies(turn: Turn, digest: str) -> None:
+def take_up(turn: Turn, event: PolicyPublished | StopsChanged) -> None:
+    """Judge again what waited for other rules than now count."""
+    match event:
+        case PolicyPublished():
+            _take_up_policies(turn, event.digest)
+        case StopsChanged():
+            _take_up_stops(turn, event.stop_id)
+
+
+def _take_up_policies(turn: Turn, digest: str) -> None:
     """Let the set in force judge again what an earlier one made wait."""
     if digest == turn.state.policy_digest:
         return
@@ -166,6 +175,25 @@ def take_up_policies(turn: Turn, digest: str) -> None:
     for item in tuple(turn.state.open.values()):
         if item.status is ProposalStatus.DEFERRED:
             turn.put(item.model_copy(update={"due_at": turn.now}))
+
+
+def _take_up_stops(turn: Turn, stop_id: str) -> None:
+    """Have what waited because of a kill switch judged again, now that one was lifted."""
+    waited = [
+        item
+        for item in turn.state.open.values()
+        if item.status is ProposalStatus.DEFERRED
+        and item.decision is not None
+        and any(hit.reason is ReasonCode.STOPPED for hit in item.decision.hits)
+    ]
+    if not waited and turn.state.consulting is None:
+        return
+    # A ruling that is on its way may have been made while the stop stood.
+    turn.world_changed()
+    for item in waited:
+        turn.put(item.model_copy(update={"due_at": turn.now}))
+    if waited:
+        turn.note(f"Stop {stop_id} was lifted")
 
 
 def apply_ruling(turn: Turn, event: Ruled) -> None:

@@ -18,6 +18,7 @@ REPORT_OUTCOME: Final = "report_outcome"
 ANSWER_APPROVAL: Final = "answer_approval"
 ANSWER_APPROVAL_SIGNAL: Final = "answer_approval_signal"
 POLICY_PUBLISHED: Final = "policy_published"
+STOPS_CHANGED: Final = "stops_changed"
 PROPOSE: Final = "propose"
 PLACE_HOLD: Final = "place_hold"
 RELEASE_HOLD: Final = "release_hold"
@@ -149,6 +150,14 @@ def waiting_under_other_policies(task_queue: str, digest: str) -> str:
         f"WorkflowType = '{WORKFLOW_TYPE}' AND ExecutionStatus = 'Running' AND TaskQueue = '{task_queue}' "
         f"AND ({NEXT_TOUCH_AT_KEY.name} IS NOT NULL OR {PENDING_APPROVALS_KEY.name} > 0) "
         f"AND ({version} IS NULL OR {version} != '{digest[:VERSION_LENGTH]}')"
+    )
+
+
+def waiting_for_their_time(task_queue: str) -> str:
+    """Return the visibility query for running accounts in which something is deferred."""
+    return (
+        f"WorkflowType = '{WORKFLOW_TYPE}' AND ExecutionStatus = 'Running' AND TaskQueue = '{task_queue}' "
+        f"AND {NEXT_TOUCH_AT_KEY.name} IS NOT NULL"
     )
 
 

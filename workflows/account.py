@@ -45,6 +45,7 @@ with workflow.unsafe.imports_passed_through():
         Refused,
         ShortText,
         Step,
+        StopsChanged,
         TouchSettled,
         advance,
         answer_key,
@@ -148,6 +149,14 @@ class AccountWorkflow:
     def policy_published(self, *arguments: object) -> None:
         """Have the new set judge at once what an earlier one made wait."""
         self._receive("policy publication", lambda: read_model(PolicyPublished, arguments))
+
+    @workflow.signal(
+        name=contract.STOPS_CHANGED,
+        description="A kill switch was lifted: what waited for that is ruled on again. Takes its stop_id.",
+    )
+    def stops_changed(self, *arguments: object) -> None:
+        """Have what waited because of a kill switch judged again at once."""
+        self._receive("lifted stop", lambda: read_model(StopsChanged, arguments))
 
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, _arguments: Sequence[RawValue]) -> None:
