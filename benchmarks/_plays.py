@@ -81,7 +81,7 @@ async def measure() -> list[Figure]:
             unit="ms",
             target=at_most(TARGET_SECONDS * 1_000),
             note=f"{len(seconds)} accounts, {AT_ONCE} at a time; median {cuts[49] * 1_000:.0f} ms, "
-            f"longest {max(seconds) * 1_000:.0f} ms; each with a play waiting for weeks and a scheduled touch "
+            f"longest {max(seconds) * 1_000:.0f} ms; each with a play in a long wait and a scheduled touch "
             "of somebody else; signal and proof together",
         ),
     ]
