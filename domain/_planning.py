@@ -6,17 +6,15 @@ from datetime import datetime
 
 from domain import _running as running
 from domain._account import Contact
-from domain._base import one_line
 from domain._messages import MakePlan, Planned
 from domain._play import PlanRequest, PlayRun
 from domain._proposing import open_proposal
 from domain._state import AccountState, Planning
-from domain._turn import Turn, trim
-from domain._vocabulary import PlayStatus, Role
+from domain._turn import Turn
+from domain._vocabulary import PlayStatus, Role, SignalKind
 
 CONTACTS_SHOWN = 200
 """People the planner chooses from."""
-REFUSALS_REMEMBERED = 20
 
 
 def plan_when_due(turn: Turn) -> None:
@@ -61,18 +59,20 @@ def apply_plan(turn: Turn, event: Planned) -> None:
     if planning.stale or overtaken:
         state.plan_at = turn.now
         return
+    heard, state.heard = frozenset(state.heard), ()
     state.play_asks = state.play_asks[planning.asks :]
     for refusal in plan.refused:
-        state.play_refusals.pop(refusal.play_id, None)
-        state.play_refusals[refusal.play_id] = one_line(refusal.message)
-        trim(state.play_refusals, REFUSALS_REMEMBERED)
-        turn.refuse("play", f"{refusal.play_id}: {refusal.message}")
+        running.refused(turn, refusal.play_id, refusal.message)
     before = state.runs.get(planning.run_id) if planning.run_id is not None else None
     if plan.run is not None and before is not None and plan.run.run_id == before.run_id:
         state.play_moves.pop(before.run_id, None)
         _apply_move(turn, before, plan.run)
     if plan.entered is not None:
-        _enter(turn, plan.entered)
+        _enter(turn, plan.entered, heard)
+    now_active = state.active_run
+    if now_active is not None and heard.intersection(now_active.wakes_on):
+        # What it has just begun to wait for came while the planner made up its mind.
+        running.plan_again(turn)
     for proposal in plan.proposals:
         run = state.runs.get(proposal.play.run_id) if proposal.play is not None else None
         if run is not None and run.status is PlayStatus.ACTIVE and proposal.proposal_id in run.pending:
@@ -92,9 +92,13 @@ def _apply_move(turn: Turn, before: PlayRun, after: PlayRun) -> None:
             turn.note(f"Play {after.run_id} is at {after.step}")
 
 
-def _enter(turn: Turn, run: PlayRun) -> None:
+def _enter(turn: Turn, run: PlayRun, heard: frozenset[SignalKind]) -> None:
     if turn.state.active_run is not None:
-        turn.refuse("play", f"{run.play_id}: another play is running")
+        running.refused(turn, run.play_id, "another play is running")
+        return
+    met = next((each for each in run.exits if not each.audience_only and heard.intersection(each.on)), None)
+    if met is not None:
+        running.refused(turn, run.play_id, f"it would have ended at once: {met.message}")
         return
     running.begin(turn, run)
     if run.status.final:

@@ -28,12 +28,16 @@ ENTRY_REACH = timedelta(days=7)
 """A signal starts a play up to this long after it was observed: what an import digs up starts nothing."""
 REVIEW_GAP = timedelta(seconds=60)
 """Exit conditions are looked at when the world changes, in a stream of changes at most this often."""
+REFUSALS_REMEMBERED = 20
+"""Plays of which it is remembered why they did not enter the last time."""
 CANCELLED, DISPLACED, TOO_LONG = "cancelled", "displaced", "too_long"
 _MADE = frozenset({TouchStatus.HANDED_OVER, TouchStatus.UNKNOWN})
 
 
 def hear(turn: Turn, signal: Signal) -> None:
     """Let a signal end runs, wake the one that waits for it, and bring in plays that it may start."""
+    if turn.state.planning is not None and signal.kind not in turn.state.heard:
+        turn.state.heard = (*turn.state.heard, signal.kind)
     for run in tuple(turn.state.runs.values()):
         if run.started_at > signal.observed_at + EXIT_REACH:
             continue
@@ -65,6 +69,15 @@ def ask(turn: Turn, wanted: PlayAsk) -> None:
         turn.refuse("play", f"{wanted.play_id}: at most {ASKS_LIMIT} plays may wait to enter")
         return
     turn.state.play_asks = (*asks, wanted)
+
+
+def refused(turn: Turn, play_id: str, why: str) -> None:
+    """Record that a play did not enter, or a run did not move, and why."""
+    known = turn.state.play_refusals
+    known.pop(play_id, None)
+    known[play_id] = one_line(why)
+    trim(known, REFUSALS_REMEMBERED)
+    turn.refuse("play", f"{play_id}: {why}")
 
 
 def plan_again(turn: Turn) -> None:

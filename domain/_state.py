@@ -23,6 +23,7 @@ from domain._vocabulary import (
     PlayStatus,
     ProposalStatus,
     ReasonCode,
+    SignalKind,
     TouchStatus,
 )
 
@@ -219,6 +220,8 @@ class AccountState(BaseModel):
     play_refusals: dict[str, ShortText] = {}
     """By play: why it did not enter the last time."""
     planning: Planning | None = None
+    heard: tuple[SignalKind, ...] = ()
+    """Kinds of signals that came while a plan was on its way, which cannot have known of them."""
     plan_at: Moment | None = None
     """When the planner is asked again, whatever the active run waits for."""
     reviewed_at: Moment | None = None

@@ -26,6 +26,7 @@ import tutti
 from domain import AccountStatus, Contact, ProposalStatus, ProposalView
 from governance import PolicyError, PolicySet, load_policy_set
 from tutti import story
+from tutti.demo_play import PlayNotSeenError, tell_play
 from tutti.importing import run_import
 from tutti.live import LivePlayer, Played
 from tutti.local import LocalStack, Ports, StackError, StackFolder
@@ -70,7 +71,8 @@ async def run_demo(console: Console, *, stay: bool, began: float, home: Path = H
             os.environ["TEMPORAL_ADDRESS"] = stack.addresses.temporal
             accounts = AccountClient(await connect(), decision_window=policies.decision_window)
             await Demo(console, stack, accounts, policies, scenario, began).tell()
-            console.print(story.heading(7, "The same for a whole CRM: import a HubSpot export"))
+            await tell_play(console, accounts, policies, 7)
+            console.print(story.heading(8, "The same for a whole CRM: import a HubSpot export"))
             code = await run_import(console, console, EXAMPLES / "hubspot", policies, accounts=accounts)
             _show_links(console, stack, scenario, stay=stay)
             if not stay:
@@ -81,7 +83,7 @@ async def run_demo(console: Console, *, stay: bool, began: float, home: Path = H
             return code
     except StackError as error:
         raise DemoError("\n".join((str(error), *error.log_tail))) from error
-    except (PolicyError, ScenarioError, AccountError) as error:
+    except (PolicyError, ScenarioError, AccountError, PlayNotSeenError) as error:
         raise DemoError(str(error)) from error
 
 
@@ -316,7 +318,7 @@ def _show_links(console: Console, stack: LocalStack, scenario: Scenario, *, stay
         ("where the account stands", f"{prefix}{command()} status {account_id}"),
     )
     restart = ("start this stack again", again)
-    console.print(story.heading(8, "See for yourself"))
+    console.print(story.heading(9, "See for yourself"))
     # One line each, whatever the width: these are for copying.
     for what, where in (*links, restart) if stay else (restart, *links):
         console.print(

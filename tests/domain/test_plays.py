@@ -247,6 +247,38 @@ def test_a_signal_that_a_wait_is_for_wakes_the_run() -> None:
     assert shell.plan_request().run == the_run(shell)
 
 
+def test_a_signal_that_came_while_the_wait_for_it_was_being_planned_is_not_lost() -> None:
+    shell = entered()
+    shell.wait(seconds=3)
+    shell.rule({"surge.1.first.1": Verdict.ALLOW})
+    shell.deliver()
+    request = shell.plan_request()
+    seen(shell, SignalKind.EMAIL_CLICK)
+    assert request.run is not None
+    waits = request.run.model_copy(
+        update={
+            "step": "breathe",
+            "due_at": shell.now + timedelta(days=5),
+            "wakes_on": (SignalKind.EMAIL_CLICK,),
+        }
+    )
+    shell.plan(request, run=waits)
+    assert shell.plan_request().run == waits
+
+
+def test_a_play_does_not_enter_after_a_signal_that_would_have_ended_it() -> None:
+    shell = Shell(surge())
+    request = shell.plan_request()
+    seen(shell, SignalKind.REPLY)
+    run = play_run(exits=(REPLIED,))
+    shell.plan(request, entered=run, proposals=(play_proposal(run),))
+    again = shell.plan_request()
+    shell.plan(again, entered=run, proposals=(play_proposal(run),))
+    assert shell.state.runs == {}
+    assert shell.state.open == {}
+    assert "Somebody answered." in shell.state.play_refusals["surge"]
+
+
 def test_exit_conditions_are_looked_at_when_the_world_changes_but_not_without_end() -> None:
     shell = waiting(reviews=True)
     seen(shell, SignalKind.WEB_VISIT, "x1")

@@ -13,6 +13,7 @@ CHAPTERS = (
     "With Tutti: one decision window, judged together under one set of policies",
     "One exception waits for a person",
     "Amira Haddad replies: “Thursday works, please send an invitation”",
+    "A play runs for weeks, in seconds: a registration at Fabrikam Logistics",
     "The same for a whole CRM: import a HubSpot export",
     "See for yourself",
 )
@@ -25,10 +26,11 @@ async def test_the_demo_tells_its_story_with_one_real_e_mail(tmp_path: Path) -> 
     assert told.err == ""
     places = [told.out.index(f" {number}  {title}\n") for number, title in enumerate(CHAPTERS, 1)]
     assert places == sorted(places)
-    assert len(list((tmp_path / ".tutti" / "demo" / "mail").glob("*.eml"))) == 1
+    assert len(list((tmp_path / ".tutti" / "demo" / "mail").glob("*.eml"))) == 2
     assert (tmp_path / ".tutti" / "demo" / "webhooks.jsonl").read_text() == ""
     assert "4 touches in 0.8 s" in told.out
     assert "1 touch, a reply, and 3 decisions explained" in told.out
+    assert "A meeting is booked: completed, what was scheduled is dropped" in told.out
     assert "6 accounts, 14 contacts, 42 signals and 17 past touches" in told.out
 
     # The links are whole lines to copy, and the commands work from this folder, with nothing activated.

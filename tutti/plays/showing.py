@@ -26,7 +26,7 @@ def told_plays(policies: PolicySet) -> RenderableType:
             Text(play.play_id, style="bold"),
             ", ".join(sorted(words(kind.value) for kind in play.starts_on)),
             str(len(play.steps)),
-            f"{play.lasts_at_most.days}d",
+            _length(play.lasts_at_most.total_seconds()),
             _again(play),
             Text(play.version[:12], style="dim"),
         )
@@ -54,10 +54,15 @@ def drawn_play(play: Play) -> RenderableType:
         about.add_row("stands back", Text(f"{_displaced(rule.then)} ({rule.rule_id}): {plain(rule.message)}"))
     if play.recalls:
         about.add_row("takes back", ", ".join(play.recalls))
-    about.add_row("lasts", f"{play.lasts_at_most.days} days at most")
+    about.add_row("lasts", f"{_length(play.lasts_at_most.total_seconds())} at most")
+    return Group(head, Padding(about, (0, 0, 1, 2)), drawn_steps(play))
+
+
+def drawn_steps(play: Play) -> RenderableType:
+    """Return the steps of a play as a tree."""
     tree = Tree(Text("enters", style="green"), guide_style="dim")
     _grow(tree, play, play.first, set())
-    return Group(head, Padding(about, (0, 0, 1, 2)), Padding(tree, (0, 0, 0, 2)))
+    return Padding(tree, (0, 0, 0, 2))
 
 
 def _grow(tree: Tree, play: Play, step_id: str, drawn: set[str]) -> None:
