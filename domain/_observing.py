@@ -134,7 +134,6 @@ def place_early_outcomes(turn: Turn) -> None:
             del turn.state.early[key]
             if (why_not := _refusal_of(turn, outcome)) is not None:
                 turn.refuse("outcome", why_not)
-            count_reaction(turn, _signal_of(outcome, None))
         elif early.since + EARLY_PATIENCE <= turn.now:
             _give_up(turn, key, f"did not become known within {EARLY_PATIENCE.days} days")
 
@@ -171,8 +170,6 @@ def _take_effect(turn: Turn, outcome: Outcome, touch: TouchRecord | None) -> Non
         return  # a touch without reaction is an outcome, but no signal of anything
     signal = _signal_of(outcome, touch)
     take_note(turn, signal)
-    if touch is None and not _is_early(turn, outcome):
-        count_reaction(turn, signal)
     if signal.kind not in _OBJECTIONS or signal.contact_id is not None or touch is not None:
         _act_on(turn, signal)
 

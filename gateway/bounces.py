@@ -22,10 +22,7 @@ from pydantic import SecretStr
 
 from activities.channels import MAX_BOUNCE_BYTES, BounceTokens, UnreadableBounceError, read_bounce
 from domain import Frozen, Identifier, Outcome, OutcomeKind, ShortText
-from gateway.outcomes import RETRY_AFTER_SECONDS, OutcomeDoor, ReportStatus, report_one
-
-SOURCE = "bounces"
-"""Source of the outcomes that come from here."""
+from gateway.outcomes import BOUNCES, RETRY_AFTER_SECONDS, OutcomeDoor, ReportStatus, report_one
 
 _log = structlog.get_logger("tutti.gateway")
 _bearer = HTTPBearer(auto_error=False, description="TUTTI_BOUNCE_TOKEN")
@@ -125,7 +122,7 @@ def bounce_routes(accounts: OutcomeDoor, proofs: Bounces) -> APIRouter:
             return _answer(200, BounceAnswer(status=BounceStatus.NOTHING_TO_DO))
         outcome = Outcome(
             outcome_id=bounce.outcome_id,
-            source=SOURCE,
+            source=BOUNCES,
             touch_id=bounce.touch_id,
             kind=bounce.kind,
             # The moment in the mail is the word of a foreign server; this one is ours.

@@ -31,6 +31,8 @@ MAX_OUTCOMES_BYTES = 1_048_576
 _AT_ONCE = 16
 _TELL_SECONDS = 5.0
 RETRY_AFTER_SECONDS = 30
+BOUNCES, UNSUBSCRIBE = "bounces", "unsubscribe"
+"""Sources of the gateway itself: nobody else may use up the ids of what it reports."""
 
 _log = structlog.get_logger("tutti.gateway")
 
@@ -127,6 +129,8 @@ def outcome_routes(accounts: OutcomeDoor, keys: OutcomeKeys) -> APIRouter:
         except UnicodeDecodeError as error:
             return _problem(400, f"the body is not UTF-8: byte {error.start} does not fit")
         try:
+            if channel in {BOUNCES, UNSUBSCRIBE}:
+                raise SignatureError("the gateway alone speaks for it")  # noqa: TRY301 - told like a wrong one
             keys.verify(channel, text, request.headers)
         except SignatureError as error:
             log.warning("outcomes.not_signed", reason=str(error))

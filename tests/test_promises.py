@@ -12,12 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain import (
+    AccountState,
     Consent,
     Event,
     Hold,
     HoldPlaced,
     HoldReleased,
     Observed,
+    Outcome,
+    OutcomeKind,
+    OutcomeReported,
+    PastTouch,
     Proposal,
     Proposed,
     ReasonCode,
@@ -213,3 +218,62 @@ def test_duplicates_change_nothing(script: list[tuple[timedelta, Event]]) -> Non
     assert [touch.touch_id for _, touch in handed_over(twice)] == [
         touch.touch_id for _, touch in handed_over(once)
     ]
+
+
+@settings(max_examples=40, deadline=None, print_blob=True)
+@given(scripts(), st.data())
+def test_outcomes_end_in_the_same_state_in_any_order(
+    script: list[tuple[timedelta, Event]], data: st.DataObject
+) -> None:
+    """Promise 13, its other half: what came back, shuffled and repeated, ends where it ends in order."""
+    made_elsewhere = [
+        Observed(
+            observation=PastTouch(
+                touch_id=f"m{number}",
+                source="nurture",
+                channel="email",
+                action="newsletter",
+                at=MONDAY - timedelta(days=number),
+                contact_id=PEOPLE[number % 3],
+            )
+        )
+        for number in range(3)
+    ]
+    sent = [touch.touch_id for _, touch in handed_over(play(script, {}))]
+    outcomes = st.builds(
+        Outcome,
+        outcome_id=st.sampled_from([f"o{number}" for number in range(50)]),
+        source=st.just("email"),
+        touch_id=st.sampled_from([*sent, "nurture:m0", "nurture:m1", "nurture:m2", "northwind/forgotten/1"]),
+        kind=st.sampled_from(OutcomeKind),
+        at=st.integers(0, 40 * 24).map(lambda hours: MONDAY + timedelta(hours=hours)),
+        contact_id=st.sampled_from(PEOPLE),
+    )
+    told = data.draw(st.lists(outcomes, max_size=12, unique_by=lambda outcome: outcome.outcome_id))
+    messages: list[Event] = [*made_elsewhere, *(OutcomeReported(outcome=outcome) for outcome in told)]
+    shuffled = data.draw(st.permutations([*messages, *messages]))
+
+    in_order, mixed = heard(script, messages), heard(script, shuffled)
+
+    assert not mixed.early
+    assert {t.touch_id: t.outcomes for t in mixed.touches.values()} == {
+        t.touch_id: t.outcomes for t in in_order.touches.values()
+    }
+    assert mixed.circumstances == in_order.circumstances
+    assert mixed.contacts == in_order.contacts
+    assert {key: ended.status for key, ended in mixed.closed.items()} == {
+        key: ended.status for key, ended in in_order.closed.items()
+    }
+
+
+def heard(script: list[tuple[timedelta, Event]], messages: list[Event]) -> AccountState:
+    """The account when, after a script, everything that came back has been told."""
+    made = simulator()
+    for at, event in script:
+        made.run_to(MONDAY + at)
+        made.send([event])
+    made.run_to(MONDAY + timedelta(days=45))
+    for message in messages:
+        made.send([message])
+    made.run_to(MONDAY + timedelta(days=75))
+    return made.result().state

@@ -83,7 +83,7 @@ async def test_the_good_items_of_a_batch_count(office: Office) -> None:
     assert errors[3] == "there is no account nobody"
     assert errors[4].startswith("item: Input should be")
     assert errors[5].startswith("outcome.source: must be email or begin with email:")
-    assert [outcome.outcome_id for outcome in await office.arrived()] == ["evt-1", "evt-7"]
+    assert {outcome.outcome_id for outcome in await office.arrived()} == {"evt-1", "evt-7"}
 
 
 async def test_a_full_batch_is_taken_at_once(office: Office) -> None:
@@ -165,6 +165,13 @@ async def test_a_body_that_was_changed_on_the_way_is_refused(office: Office) -> 
     signed = signature(json.dumps(office.report()).encode(), OURS)
 
     assert (await office.post(office.report(kind="bounce"), headers=signed)).status_code == 401
+
+
+@pytest.mark.parametrize("channel", ["bounces", "unsubscribe"])
+async def test_nobody_speaks_for_the_gateway_itself(office: Office, channel: str) -> None:
+    forged = office.report(source=channel)
+
+    assert (await office.post(forged, channel=channel, secret=THEIRS)).status_code == 401
 
 
 async def test_without_any_secret_nobody_can_report(temporal: WorkflowEnvironment, ledger: Ledger) -> None:
