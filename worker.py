@@ -67,10 +67,12 @@ def channel(
     name: str, client: Client, policies: PolicySet, ledger: Ledger, links: UnsubscribeLinks
 ) -> Worker:
     """Return the worker of one channel, on the task queue that the policy set names."""
+    activities = build_channel(name, ledger=ledger, unsubscribe=links)
     return Worker(
         client,
         task_queue=policies.channels[name].handover.task_queue,
-        activities=[build_channel(name, ledger=ledger, unsubscribe=links)],
+        activities=list(activities),
+        max_concurrent_activities=activities.at_once,
         graceful_shutdown_timeout=GRACE,
     )
 

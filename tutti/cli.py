@@ -72,6 +72,7 @@ def up(  # noqa: PLR0913, PLR0917 - one parameter an option
     gateway_port: Annotated[int | None, _port("Port of the gateway", 8321)] = None,
     mail_port: Annotated[int | None, _port("Port of the mail sink", 2525)] = None,
     webhook_port: Annotated[int | None, _port("Port of the webhook sink", 8322)] = None,
+    vendors_port: Annotated[int | None, _port("Port of the local vendors", 8323)] = None,
     *,
     free_ports: Annotated[
         bool, typer.Option("--free-ports", help="Take free ports instead of the default ones.")
@@ -95,6 +96,7 @@ def up(  # noqa: PLR0913, PLR0917 - one parameter an option
         "gateway": gateway_port,
         "mail": mail_port,
         "webhook": webhook_port,
+        "vendors": vendors_port,
     }
     chosen = {name: port for name, port in wanted.items() if port is not None}
     progress = StartList(out)

@@ -42,14 +42,16 @@ class StartList:
 def show_addresses(console: Console, stack: LocalStack) -> None:
     """Print where everything is, and how to stop."""
     addresses = stack.addresses
-    lines = (
+    lines = [
         ("Temporal UI", addresses.ui),
         ("Temporal", addresses.temporal),
         ("gateway", addresses.gateway),
         ("mail sink", f"{addresses.mail}, messages in {shown_path(stack.paths.mail)}"),
         ("webhook sink", f"{addresses.webhook}, calls in {shown_path(stack.paths.webhooks)}"),
-        ("data", shown_path(stack.paths.home)),
-    )
+    ]
+    if "vendors" in stack.pids():
+        lines.append(("vendors", f"{addresses.vendors}, records in {shown_path(stack.paths.vendors)}"))
+    lines.append(("data", shown_path(stack.paths.home)))
     console.print()
     for what, where in lines:
         # One line each, whatever the width: these are for copying.

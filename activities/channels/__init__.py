@@ -1,4 +1,4 @@
-"""Channels: one module each, one activity `hand_over` each, on a task queue of its own.
+"""Channels: one module each, on a task queue of its own: an activity `hand_over`, and perhaps a `recall`.
 
 A new channel is a module like `webhook` or `email` with a `build` function, and an entry in `CHANNELS`.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from activities.channels import email, webhook
+from activities.channels import email, paid_media, sdr_task, web_personalization, webhook
 from activities.channels._bounce_tokens import BounceTokens
 from activities.channels._bounces import (
     MAX_BOUNCE_BYTES,
@@ -23,9 +23,11 @@ from activities.channels._bounces import (
 from activities.channels._contract import (
     LEDGER_UNAVAILABLE,
     AtMostOnce,
+    ChannelActivities,
     ChannelEnvironment,
     Crossing,
     HandOver,
+    TakeBack,
 )
 from activities.channels._settings import (
     ChannelError,
@@ -36,6 +38,20 @@ from activities.channels._settings import (
 )
 from activities.channels._unsubscribe import UnsubscribeClaim, UnsubscribeLinks, UnsubscribeTokenError
 from activities.channels.email import EmailSettings, StartTls
+from activities.channels.paid_media import (
+    BatchResults,
+    Matching,
+    Member,
+    MemberOperation,
+    MemberResult,
+    MembersBatch,
+    MemberStatus,
+    MemberType,
+    Operation,
+    PaidMediaSettings,
+)
+from activities.channels.sdr_task import SdrTask, SdrTaskSettings
+from activities.channels.web_personalization import SegmentUpdate, WebPersonalizationSettings
 from activities.channels.webhook import WebhookPayload, WebhookSettings
 from ledger import Ledger
 
@@ -44,9 +60,11 @@ __all__ = [
     "LEDGER_UNAVAILABLE",
     "MAX_BOUNCE_BYTES",
     "AtMostOnce",
+    "BatchResults",
     "Bounce",
     "BounceNature",
     "BounceTokens",
+    "ChannelActivities",
     "ChannelEnvironment",
     "ChannelError",
     "ChannelSettings",
@@ -55,14 +73,28 @@ __all__ = [
     "EmailSettings",
     "ForgedBounceError",
     "HandOver",
+    "Matching",
+    "Member",
+    "MemberOperation",
+    "MemberResult",
+    "MemberStatus",
+    "MemberType",
+    "MembersBatch",
     "NotABounceError",
+    "Operation",
+    "PaidMediaSettings",
+    "SdrTask",
+    "SdrTaskSettings",
+    "SegmentUpdate",
     "StartTls",
+    "TakeBack",
     "UnknownChannelError",
     "UnknownTouchError",
     "UnreadableBounceError",
     "UnsubscribeClaim",
     "UnsubscribeLinks",
     "UnsubscribeTokenError",
+    "WebPersonalizationSettings",
     "WebhookPayload",
     "WebhookSettings",
     "build_channel",
@@ -70,17 +102,22 @@ __all__ = [
     "read_settings",
 ]
 
-CHANNELS: Mapping[str, Callable[[ChannelEnvironment], HandOver]] = MappingProxyType(
+CHANNELS: Mapping[str, Callable[[ChannelEnvironment], ChannelActivities]] = MappingProxyType(
     {
         "email": lambda environment: email.build(environment, read_settings(EmailSettings)),
+        "paid_media": lambda environment: paid_media.build(environment, read_settings(PaidMediaSettings)),
+        "sdr_task": lambda environment: sdr_task.build(environment, read_settings(SdrTaskSettings)),
+        "web_personalization": lambda environment: web_personalization.build(
+            environment, read_settings(WebPersonalizationSettings)
+        ),
         "webhook": lambda environment: webhook.build(environment, read_settings(WebhookSettings)),
     }
 )
-"""How to build each channel's activity; the settings come from the process environment."""
+"""How to build each channel's activities; the settings come from the process environment."""
 
 
-def build_channel(name: str, *, ledger: Ledger, unsubscribe: UnsubscribeLinks) -> HandOver:
-    """Build the activity of one channel.
+def build_channel(name: str, *, ledger: Ledger, unsubscribe: UnsubscribeLinks) -> ChannelActivities:
+    """Build the activities of one channel.
 
     Args:
         name: The channel, a key of `CHANNELS`.
@@ -88,7 +125,8 @@ def build_channel(name: str, *, ledger: Ledger, unsubscribe: UnsubscribeLinks) -
         unsubscribe: Makes the links that messages carry.
 
     Returns:
-        The activity `hand_over`: takes a `Touch`, returns a `Receipt`.
+        The activity `hand_over`, which takes a `Touch` and returns a `Receipt`; and, where what was handed
+        over can be taken back, `recall`, which takes a `Recall` and returns `Recalled`.
 
     Raises:
         UnknownChannelError: There is no such channel.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,14 +21,16 @@ from temporalio.exceptions import ApplicationError
 
 from activities.channels._clearance import obstacle
 from activities.channels._unsubscribe import UnsubscribeLinks
-from domain import Receipt, ReceiptStatus, Touch
+from domain import Recall, Recalled, Receipt, ReceiptStatus, Touch
 from ledger import Claim, ClaimState, Ledger, LedgerError
 
 LEDGER_UNAVAILABLE = "LedgerUnavailable"
 """Type of the retryable error that says: the ledger did not answer."""
 
 HandOver = Callable[[Touch], Awaitable[Receipt]]
-"""A channel's activity."""
+"""A channel's activity `hand_over`."""
+TakeBack = Callable[[Recall], Awaitable[Recalled]]
+"""A channel's activity `recall`."""
 
 _log = structlog.get_logger("tutti.channels")
 
@@ -44,6 +46,23 @@ class ChannelEnvironment:
 
     ledger: Ledger
     unsubscribe: UnsubscribeLinks
+
+
+@dataclass(frozen=True)
+class ChannelActivities:
+    """What a channel's worker serves."""
+
+    hand_over: HandOver
+    recall: TakeBack | None = None
+    """None: what was handed over cannot be taken back."""
+    at_once: int = 100
+    """How many of them one worker carries out at the same time."""
+
+    def __iter__(self) -> Iterator[Callable[..., Any]]:
+        """Go through the activities, as a worker registers them."""
+        yield self.hand_over
+        if self.recall is not None:
+            yield self.recall
 
 
 class NotClearedError(Exception):

@@ -29,9 +29,9 @@ from temporalio import activity
 
 from activities.channels._contract import (
     AtMostOnce,
+    ChannelActivities,
     ChannelEnvironment,
     Crossing,
-    HandOver,
     bound_log,
     receipt_for,
 )
@@ -223,15 +223,15 @@ class SmtpChannel:
         )
 
 
-def build(environment: ChannelEnvironment, settings: EmailSettings) -> HandOver:
-    """Build the channel's activity.
+def build(environment: ChannelEnvironment, settings: EmailSettings) -> ChannelActivities:
+    """Build the channel's activities.
 
     Args:
         environment: Ledger and unsubscribe links.
         settings: The mail server and the sender.
 
     Returns:
-        The activity `hand_over`.
+        The activity `hand_over`; a mail cannot be taken back.
     """
     channel = SmtpChannel(settings, environment.unsubscribe)
     once = AtMostOnce(environment.ledger, channel.hand_over, reference=channel.reference)
@@ -240,7 +240,7 @@ def build(environment: ChannelEnvironment, settings: EmailSettings) -> HandOver:
     async def hand_over(touch: Touch) -> Receipt:
         return await once.run(touch)
 
-    return hand_over
+    return ChannelActivities(hand_over)
 
 
 def _verdict(touch: Touch, step: str, code: int, text: str) -> Receipt:

@@ -123,10 +123,12 @@ def to(email: str | None, name: str = "Ada Lovelace") -> Recipient:
     return Recipient(contact_id="c-1", name="Ada", email=email).model_copy(update={"name": name})
 
 
-def an_environment() -> ActivityEnvironment:
-    """What surrounds an activity in a worker; scheduled `NOW`."""
+def an_environment(*, scheduled: datetime = NOW, heartbeat: timedelta | None = None) -> ActivityEnvironment:
+    """What surrounds an activity in a worker."""
     environment = ActivityEnvironment()
-    environment.info = dataclasses.replace(environment.info, scheduled_time=NOW)
+    environment.info = dataclasses.replace(
+        environment.info, scheduled_time=scheduled, heartbeat_timeout=heartbeat
+    )
     return environment
 
 
@@ -146,7 +148,7 @@ def email_activity(ledger: Ledger, port: int, *, timeout: float = 5.0, **setting
             timeout_seconds=timeout,
             **({"starttls": StartTls.OFF} | settings),  # type: ignore[arg-type]  # the settings check their values
         ),
-    )
+    ).hand_over
 
 
 async def settled(ledger: Ledger, touch: Touch) -> ReceiptStatus | None:

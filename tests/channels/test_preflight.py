@@ -278,7 +278,7 @@ async def receiver() -> AsyncIterator[tuple[str, list[bytes]]]:
 
 def webhook_activity(ledger: Ledger, url: str) -> HandOver:
     settings = WebhookSettings(url=HttpUrl(url), secret=SecretStr("whsec_" + "A" * 32))
-    return webhook.build(ChannelEnvironment(ledger=ledger, unsubscribe=LINKS), settings)
+    return webhook.build(ChannelEnvironment(ledger=ledger, unsubscribe=LINKS), settings).hand_over
 
 
 @pytest.mark.parametrize(("obstruct", "status"), OBSTACLES)

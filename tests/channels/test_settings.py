@@ -2,40 +2,59 @@ import pytest
 
 from activities.channels import (
     CHANNELS,
+    ChannelSettings,
     ChannelSettingsError,
     EmailSettings,
+    PaidMediaSettings,
+    SdrTaskSettings,
     StartTls,
     UnknownChannelError,
     WebhookSettings,
+    WebPersonalizationSettings,
     build_channel,
     read_settings,
 )
-from domain import Receipt, Touch
+from domain import Recall, Recalled, Receipt, Touch
 from ledger import Ledger
 from tests.channels.support import LINKS
 
 EMAIL = {"TUTTI_EMAIL_HOST": "mail.example.com", "TUTTI_EMAIL_SENDER": "Northwind <sales@example.com>"}
 WEBHOOK = {"TUTTI_WEBHOOK_URL": "https://crm.example.com/", "TUTTI_WEBHOOK_SECRET": "whsec_" + "A" * 32}
+VENDORS = {
+    f"TUTTI_{channel}_{name}": value
+    for channel in ("SDR_TASK", "WEB_PERSONALIZATION", "PAID_MEDIA")
+    for name, value in {"BASE_URL": "https://vendor.example.com/api", "TOKEN": "s3cret-token"}.items()
+}
 
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (EMAIL | WEBHOOK).items():
+    for name, value in (EMAIL | WEBHOOK | VENDORS).items():
         monkeypatch.setenv(name, value)
 
 
-async def test_every_channel_is_built_as_one_activity(ledger: Ledger) -> None:
-    for name in CHANNELS:
-        activity = build_channel(name, ledger=ledger, unsubscribe=LINKS)
+def signature(activity: object) -> tuple[str, list[type], type]:
+    definition = vars(activity)["__temporal_activity_definition"]
+    return definition.name, definition.arg_types, definition.ret_type
 
-        definition = vars(activity)["__temporal_activity_definition"]
-        assert definition.name == "hand_over"
+
+async def test_every_channel_hands_over_and_those_that_can_take_back(ledger: Ledger) -> None:
+    recalling = set()
+    for name in CHANNELS:
+        activities = build_channel(name, ledger=ledger, unsubscribe=LINKS)
+
         # Without the types the engine would pass a dictionary.
-        assert (definition.arg_types, definition.ret_type) == ([Touch], Receipt)
+        assert signature(activities.hand_over) == ("hand_over", [Touch], Receipt)
+        if activities.recall is not None:
+            assert signature(activities.recall) == ("recall", [Recall], Recalled)
+            recalling.add(name)
+        assert list(activities) == [a for a in (activities.hand_over, activities.recall) if a is not None]
+
+    assert recalling == {"sdr_task", "web_personalization", "paid_media"}
 
 
 async def test_an_unknown_channel_is_named_with_the_known_ones(ledger: Ledger) -> None:
-    with pytest.raises(UnknownChannelError, match="no channel 'fax'; known are email, webhook"):
+    with pytest.raises(UnknownChannelError, match="no channel 'fax'; known are email, paid_media, sdr_task"):
         build_channel("fax", ledger=ledger, unsubscribe=LINKS)
 
 
@@ -99,3 +118,44 @@ def test_settings_do_not_print_their_secrets(monkeypatch: pytest.MonkeyPatch) ->
 
     assert "hunter2" not in repr(read_settings(EmailSettings))
     assert WEBHOOK["TUTTI_WEBHOOK_SECRET"] not in repr(read_settings(WebhookSettings))
+    assert "s3cret-token" not in repr(read_settings(SdrTaskSettings))
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "says"),
+    [
+        (SdrTaskSettings, {"TUTTI_SDR_TASK_TOKEN": ""}, r"^TUTTI_SDR_TASK_TOKEN is not set; it must hold"),
+        (
+            WebPersonalizationSettings,
+            {"TUTTI_WEB_PERSONALIZATION_BASE_URL": "http://vendor.example.com"},
+            r"^TUTTI_WEB_PERSONALIZATION_BASE_URL is wrong: it must begin with https://",
+        ),
+        (
+            PaidMediaSettings,
+            {"TUTTI_PAID_MEDIA_MATCHING": "altavista"},
+            r"^TUTTI_PAID_MEDIA_MATCHING is wrong: .*'google' or 'meta'",
+        ),
+        (
+            PaidMediaSettings,
+            {"TUTTI_PAID_MEDIA_BATCH_MEMBER": "5"},
+            r"did you mean TUTTI_PAID_MEDIA_BATCH_MEMBERS\?$",
+        ),
+    ],
+)
+def test_a_wrong_vendor_setting_is_one_line_that_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, kind: type[ChannelSettings], changes: dict[str, str], says: str
+) -> None:
+    for name, value in changes.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(ChannelSettingsError, match=says) as caught:
+        read_settings(kind)
+
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
+def test_a_vendor_on_this_machine_needs_no_encryption(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("TUTTI_SDR_TASK_BASE_URL", f"http://{host}:8323")
+
+    assert str(read_settings(SdrTaskSettings).base_url).startswith("http://")

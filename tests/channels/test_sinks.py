@@ -74,7 +74,7 @@ async def test_what_both_channels_send_can_be_read_afterwards(tmp_path: Path, le
             webhook.build(
                 ChannelEnvironment(ledger=ledger, unsubscribe=LINKS),
                 WebhookSettings(url=HttpUrl(f"http://127.0.0.1:{ports.webhook}/x"), secret=SecretStr(SECRET)),
-            ),
+            ).hand_over,
             a_touch(touch_id="northwind/p-2/1"),
         )
 

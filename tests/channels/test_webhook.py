@@ -15,7 +15,7 @@ from starlette.routing import Route
 from temporalio.exceptions import ApplicationError
 
 from activities.channels import ChannelEnvironment, HandOver, WebhookPayload, WebhookSettings, webhook
-from activities.channels.webhook import delay_of
+from activities.channels._http import delay_of
 from domain import ReceiptStatus
 from ledger import Ledger
 from tests.channels.support import ADA, LINKS, NOW, a_touch, broken, closed_port, http_server, perform
@@ -47,7 +47,7 @@ async def receiver(answer: Callable[[], Response] = Response) -> AsyncIterator[R
 
 def webhook_activity(ledger: Ledger, url: str, *, timeout: float = 5.0) -> HandOver:
     settings = WebhookSettings(url=HttpUrl(url), secret=SecretStr(SECRET), timeout_seconds=timeout)
-    return webhook.build(ChannelEnvironment(ledger=ledger, unsubscribe=LINKS), settings)
+    return webhook.build(ChannelEnvironment(ledger=ledger, unsubscribe=LINKS), settings).hand_over
 
 
 async def test_the_receiver_gets_the_touch_signed_and_in_the_documented_form(ledger: Ledger) -> None:
@@ -93,7 +93,7 @@ async def test_a_refusal_for_good_is_a_receipt(ledger: Ledger, status: int) -> N
     ("status", "retry_after", "delay"),
     [
         (429, "7", timedelta(seconds=7)),
-        (503, "99999999999999999999", timedelta(hours=1)),
+        (503, "10", timedelta(seconds=10)),
         (500, None, None),
         (502, "soon", None),
         (408, None, None),
@@ -110,6 +110,21 @@ async def test_a_receiver_that_cannot_now_is_asked_again_when_it_says(
 
     assert caught.value.next_retry_delay == delay
     assert not caught.value.non_retryable
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "wait"), [("11", timedelta(seconds=11)), ("99999999999999999999", timedelta(hours=1))]
+)
+async def test_a_receiver_that_asks_for_much_time_gives_the_touch_back(
+    ledger: Ledger, retry_after: str, wait: timedelta
+) -> None:
+    async with receiver(lambda: Response(status_code=429, headers={"retry-after": retry_after})) as taking:
+        before = datetime.now(UTC)
+        receipt = await perform(webhook_activity(ledger, taking.url), a_touch())
+
+    assert receipt.status is ReceiptStatus.UNDELIVERED
+    assert receipt.retry_at is not None
+    assert timedelta(0) <= receipt.retry_at - before - wait < timedelta(seconds=5)
 
 
 async def test_nobody_listening_means_try_again(ledger: Ledger) -> None:

@@ -16,6 +16,11 @@ from tutti.local import Layout, Paths, Ports, Secrets, standard_children
         (("email", "webhook"), {"email", "webhook"}),
         (("email",), {"email"}),
         (("email", "sms"), {"email"}),
+        (("email", "sdr_task"), {"email", "sdr_task", "vendors"}),
+        (
+            ("paid_media", "sdr_task", "web_personalization", "webhook"),
+            {"paid_media", "sdr_task", "web_personalization", "webhook", "vendors"},
+        ),
     ],
 )
 def test_only_named_channels_that_came_with_tutti_get_a_worker(

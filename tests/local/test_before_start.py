@@ -1,5 +1,6 @@
 """What the local stack refuses before any process starts, each with one line."""
 
+import json
 import os
 import socket
 import stat
@@ -52,8 +53,8 @@ async def test_one_port_for_two_uses_is_refused(tmp_path: Path) -> None:
     assert f"port {free.gateway} is asked for twice, for the gateway and the mail sink" in str(error)
 
 
-def test_free_ports_are_five_different_ones() -> None:
-    assert len(set(Ports.free().model_dump().values())) == 5
+def test_free_ports_are_six_different_ones() -> None:
+    assert len(set(Ports.free().model_dump().values())) == 6
 
 
 async def test_a_refused_stack_leaves_its_folder_to_the_next(tmp_path: Path, taken: int) -> None:
@@ -120,6 +121,21 @@ async def test_secrets_are_private_lasting_and_different_for_each_folder(tmp_pat
     assert again == one
     assert two.signing_key != one.signing_key
     assert two.webhook_secret != one.webhook_secret
+    assert two.vendors_token != one.vendors_token
+
+
+async def test_a_folder_of_an_earlier_version_gets_what_it_lacks_and_keeps_what_it_has(
+    tmp_path: Path,
+) -> None:
+    old = {"signing_key": "k" * 64, "webhook_secret": "whsec_" + "A" * 43 + "="}
+    (tmp_path / "secrets.json").write_text(json.dumps(old))
+
+    first = await secrets_of(tmp_path)
+    again = await secrets_of(tmp_path)
+
+    assert first.signing_key.get_secret_value() == old["signing_key"]
+    assert first.webhook_secret.get_secret_value() == old["webhook_secret"]
+    assert again == first
 
 
 async def test_a_damaged_file_of_secrets_is_named_and_not_replaced(tmp_path: Path) -> None:
@@ -139,6 +155,8 @@ async def test_what_the_terminal_says_about_production_does_not_reach_the_stack(
     monkeypatch.setenv("TEMPORAL_API_KEY", "production")
     monkeypatch.setenv("TUTTI_EMAIL_PASSWORD", "production")
     monkeypatch.setenv("TUTTI_WEBHOOK_URL", "https://crm.example.com")
+    monkeypatch.setenv("TUTTI_SDR_TASK_BASE_URL", "https://crm.example.com")
+    monkeypatch.setenv("TUTTI_PAID_MEDIA_BATCH_MEMBERS", "7")
     stack = LocalStack(tmp_path, ports=Ports.free(), children=children(worker="steady"), preloaded=())
     async with stack:
         environment = stack.layout.environment
@@ -146,5 +164,9 @@ async def test_what_the_terminal_says_about_production_does_not_reach_the_stack(
     assert "TEMPORAL_API_KEY" not in environment
     assert "TUTTI_EMAIL_PASSWORD" not in environment
     assert environment["TUTTI_WEBHOOK_URL"] == f"http://127.0.0.1:{stack.ports.webhook}/"
+    for channel in ("SDR_TASK", "WEB_PERSONALIZATION", "PAID_MEDIA"):
+        assert environment[f"TUTTI_{channel}_BASE_URL"] == f"http://127.0.0.1:{stack.ports.vendors}"
+        assert environment[f"TUTTI_{channel}_TOKEN"] == environment["TUTTI_VENDORS_TOKEN"]
+    assert "TUTTI_PAID_MEDIA_BATCH_MEMBERS" not in environment
     assert environment["TUTTI_EMAIL_PORT"] == str(stack.ports.mail)
     assert environment["TEMPORAL_ADDRESS"] == f"127.0.0.1:{stack.ports.temporal}"

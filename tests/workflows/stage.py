@@ -170,7 +170,7 @@ async def staged(
         for name in channels:
             task_queue = policies.channels[name].handover.task_queue
             await stack.enter_async_context(
-                Worker(client, task_queue=task_queue, activities=[activities[name]()])
+                Worker(client, task_queue=task_queue, activities=list(activities[name]()))
             )
         account_id = f"acme-{uuid.uuid4().hex[:8]}"
         yield Stage(

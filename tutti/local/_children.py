@@ -49,6 +49,8 @@ class Addresses(Frozen):
     mail: str
     """`host:port` of the SMTP sink."""
     webhook: str
+    vendors: str
+    """The CRM, segment store and advertising platform for development."""
 
 
 class Layout(Frozen):
@@ -69,6 +71,7 @@ class Layout(Frozen):
             gateway=f"http://{LOOPBACK}:{self.ports.gateway}",
             mail=f"{LOOPBACK}:{self.ports.mail}",
             webhook=f"http://{LOOPBACK}:{self.ports.webhook}",
+            vendors=f"http://{LOOPBACK}:{self.ports.vendors}",
         )
 
     @property
@@ -78,6 +81,11 @@ class Layout(Frozen):
         Whatever this terminal says about Temporal, mail or webhooks is left out: a stack for trying things
         must not reach a production server or a real mailbox because a variable was still set.
         """
+        token = self.secrets.vendors_token.get_secret_value()
+        vendors: dict[str, str] = {}
+        for channel in _VENDOR_CHANNELS:
+            prefix = f"TUTTI_{channel.upper()}"
+            vendors |= {f"{prefix}_BASE_URL": self.addresses.vendors, f"{prefix}_TOKEN": token}
         return _inherited("TEMPORAL_", "TUTTI_") | {
             "TEMPORAL_ADDRESS": self.addresses.temporal,
             "TEMPORAL_NAMESPACE": NAMESPACE,
@@ -96,6 +104,8 @@ class Layout(Frozen):
             "TUTTI_OUTCOMES_SECRET": self.secrets.webhook_secret.get_secret_value(),
             "TUTTI_WEBHOOK_URL": f"{self.addresses.webhook}/",
             "TUTTI_WEBHOOK_SECRET": self.secrets.webhook_secret.get_secret_value(),
+            "TUTTI_VENDORS_TOKEN": token,
+            **vendors,
         }
 
 
@@ -158,7 +168,13 @@ class ChildSpec:
             raise ValueError(f"{self.name}: a probe is for Readiness.PROBED, and that needs one")
 
 
-_CHANNELS = {"email": "e-mail channel", "webhook": "webhook channel"}
+_SINK_CHANNELS = {"email": "e-mail channel", "webhook": "webhook channel"}
+_VENDOR_CHANNELS = {
+    "sdr_task": "task channel",
+    "web_personalization": "site channel",
+    "paid_media": "audience channel",
+}
+_CHANNELS = _SINK_CHANNELS | _VENDOR_CHANNELS
 """The channels that come with Tutti, as they are called in front of people."""
 
 Children = Callable[[Layout], tuple[ChildSpec, ...]]
@@ -183,13 +199,15 @@ def server(layout: Layout) -> ChildSpec:
     )
 
 
-def standard_children(layout: Layout, channels: Sequence[str] = tuple(_CHANNELS)) -> tuple[ChildSpec, ...]:
+def standard_children(
+    layout: Layout, channels: Sequence[str] = tuple(_SINK_CHANNELS)
+) -> tuple[ChildSpec, ...]:
     """The whole product on one machine.
 
     Args:
         layout: Where everything is.
         channels: Names of the channels in the policy set. One that did not come with Tutti gets no worker
-            here: its own team runs that.
+            here: its own team runs that. The local vendors run if one of them has a channel.
 
     Raises:
         StackError: The Temporal server is not installed.
@@ -222,6 +240,7 @@ def standard_children(layout: Layout, channels: Sequence[str] = tuple(_CHANNELS)
                 str(layout.paths.webhooks),
             ),
         ),
+        *([_vendors(layout)] if not _VENDOR_CHANNELS.keys().isdisjoint(channels) else []),
         *(
             ChildSpec(
                 name=role,
@@ -245,6 +264,24 @@ def standard_children(layout: Layout, channels: Sequence[str] = tuple(_CHANNELS)
             environment=environment,
             module="tutti.local.serve_gateway",
             after=("temporal", "migrate"),
+        ),
+    )
+
+
+def _vendors(layout: Layout) -> ChildSpec:
+    return ChildSpec(
+        name="vendors",
+        title="local vendors",
+        phase=Phase.SINK,
+        environment=layout.environment,
+        module="tutti.local.vendors",
+        arguments=(
+            "--vendors-port",
+            str(layout.ports.vendors),
+            "--vendors-log",
+            str(layout.paths.vendors),
+            "--callback-url",
+            f"{layout.addresses.gateway}/v1/outcomes/{{channel}}",
         ),
     )
 

@@ -50,6 +50,11 @@ class Paths(Frozen):
         return self.home / "webhooks.jsonl"
 
     @property
+    def vendors(self) -> Path:
+        """JSON lines file in which the local vendors keep tasks, segments and audience members."""
+        return self.home / "vendors.jsonl"
+
+    @property
     def logs(self) -> Path:
         """Folder with one log file for each process."""
         return self.home / "logs"
@@ -64,6 +69,10 @@ class Secrets(Frozen):
 
     signing_key: SecretStr = Field(min_length=32)
     webhook_secret: SecretStr = Field(min_length=32)
+    vendors_token: SecretStr = Field(
+        min_length=32, default_factory=lambda: SecretStr(secrets.token_urlsafe(32))
+    )
+    """The bearer token of the local vendors; folders of earlier versions have none yet."""
 
     @classmethod
     def fresh(cls) -> Self:
@@ -72,7 +81,13 @@ class Secrets(Frozen):
         return cls(
             signing_key=SecretStr(secrets.token_hex(32)),
             webhook_secret=SecretStr(f"whsec_{webhook}"),  # the form Standard Webhooks prescribes
+            vendors_token=SecretStr(secrets.token_urlsafe(32)),
         )
+
+    @property
+    def complete(self) -> bool:
+        """Whether none of them had to be made just now."""
+        return self.model_fields_set == set(type(self).model_fields)
 
 
 class StackFolder:
@@ -131,7 +146,8 @@ class StackFolder:
             if not file.exists():
                 return _store(Secrets.fresh(), file)
             file.chmod(_PRIVATE_FILE)  # a copy or a restored backup may have opened it to others
-            return Secrets.model_validate_json(file.read_bytes())
+            known = Secrets.model_validate_json(file.read_bytes())
+            return known if known.complete else _store(known, file)
         except ValidationError:
             raise StackError(
                 StackCode.FOLDER,
@@ -228,10 +244,7 @@ def _alive(pid: int) -> bool:
 
 def _store(fresh: Secrets, file: Path) -> Secrets:
     """Write the secrets readable by the owner only, all or nothing."""
-    values = {
-        "signing_key": fresh.signing_key.get_secret_value(),
-        "webhook_secret": fresh.webhook_secret.get_secret_value(),
-    }
+    values = {name: getattr(fresh, name).get_secret_value() for name in Secrets.model_fields}
     draft = file.with_suffix(".new")
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE_FILE)

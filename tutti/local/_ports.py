@@ -25,6 +25,7 @@ _USES = {
     "gateway": "the gateway",
     "mail": "the mail sink",
     "webhook": "the webhook sink",
+    "vendors": "the local vendors",
 }
 
 
@@ -36,6 +37,7 @@ class Ports(Frozen):
     gateway: int = Field(default=8321, ge=1, le=65535)
     mail: int = Field(default=2525, ge=1, le=65535)
     webhook: int = Field(default=8322, ge=1, le=65535)
+    vendors: int = Field(default=8323, ge=1, le=65535)
 
     @classmethod
     def free(cls) -> Self:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import errno
 import json
 import os
@@ -25,7 +24,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import structlog
-import uvicorn
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from pydantic import Field, SecretStr, ValidationError
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -35,6 +33,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from domain import Frozen
+from tutti.local._lines import LineFile
+from tutti.local._listening import served
 
 LOOPBACK = "127.0.0.1"
 SECRET_VARIABLE = "TUTTI_WEBHOOK_SECRET"  # noqa: S105 - a variable's name
@@ -125,8 +125,11 @@ class WebhookSink:
             self._webhook = Webhook(secret.get_secret_value())
         except Exception as error:  # the library raises what the decoding happens to raise
             raise SinkError(f"{SECRET_VARIABLE} must be whsec_ followed by base64") from error
-        self._log = log
-        self._seen = set(_known_ids(log))
+        self._log = LineFile(log)
+        try:
+            self._seen = {str(line["id"]) for line in self._log.read() if "id" in line}
+        except OSError as error:
+            raise SinkError(f"cannot use {log}: {error.strerror}; change --webhook-log") from error
         self._lock = asyncio.Lock()
 
     async def receive(self, request: Request) -> JSONResponse:
@@ -145,7 +148,7 @@ class WebhookSink:
                 return JSONResponse({"status": "known"})
             line = {"id": webhook_id, "received_at": datetime.now(UTC).isoformat(), "payload": payload}
             try:
-                await asyncio.to_thread(self._append, line)
+                await asyncio.to_thread(self._log.append, line)
             except OSError as error:
                 _log.warning("sinks.webhook_not_kept", error=error.strerror)
                 return JSONResponse({"detail": "could not be kept; try again later"}, 503)
@@ -157,20 +160,6 @@ class WebhookSink:
             return self._webhook.verify(body, headers)
         except (WebhookVerificationError, ValueError):  # a garbled signature is a ValueError of some kind
             return None
-
-    def _append(self, line: dict[str, Any]) -> None:
-        data = (json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n").encode()
-        with self._log.open("ab") as file:
-            start = file.tell()
-            try:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            except OSError:
-                # Half a line would spoil the next one; a full disk still lets a file get shorter.
-                with contextlib.suppress(OSError):
-                    os.ftruncate(file.fileno(), start)
-                raise
 
 
 async def run_sinks(
@@ -243,28 +232,10 @@ class _Connection(SMTP):
 @asynccontextmanager
 async def _webhook_server(settings: SinkSettings, sink: WebhookSink) -> AsyncIterator[int]:
     app = Starlette(routes=[Route("/{path:path}", sink.receive, methods=["POST"])])
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=2
-    )
-    server = _Server(config)
     with _told("webhooks", settings.webhook_port, "--webhook-port"):
         listener = socket.create_server((LOOPBACK, settings.webhook_port))
-    with listener:
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            server.should_exit = True
-            await serving
-
-
-class _Server(uvicorn.Server):
-    """A server that leaves the process's signals to the process."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Take no signal: the process decides when its sinks stop."""
-        yield
+    async with served(app, listener) as port:
+        yield port
 
 
 @contextmanager
@@ -292,27 +263,6 @@ def _make(mail_dir: Path, webhook_log: Path) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise SinkError(f"cannot write to {mail_dir}: {error.strerror}; change --mail-dir") from error
-
-
-def _known_ids(log: Path) -> Iterator[str]:
-    """Read the ids of earlier runs, and cut off a line that a crash left unfinished.
-
-    Raises:
-        SinkError: The file cannot be read or written.
-    """
-    try:
-        with log.open("ab+") as file:
-            file.seek(0)
-            whole = 0
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break
-                whole += len(line)
-                with contextlib.suppress(ValueError, TypeError, KeyError):
-                    yield str(json.loads(line)["id"])
-            file.truncate(whole)
-    except OSError as error:
-        raise SinkError(f"cannot use {log}: {error.strerror}; change --webhook-log") from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
