@@ -67,12 +67,13 @@ def channel(
     name: str, client: Client, policies: PolicySet, ledger: Ledger, links: UnsubscribeLinks
 ) -> Worker:
     """Return the worker of one channel, on the task queue that the policy set names."""
-    activities = build_channel(name, ledger=ledger, unsubscribe=links)
+    activities, entry = build_channel(name, ledger=ledger, unsubscribe=links), policies.channels[name]
     return Worker(
         client,
-        task_queue=policies.channels[name].handover.task_queue,
+        task_queue=entry.handover.task_queue,
         activities=list(activities),
         max_concurrent_activities=activities.at_once,
+        max_task_queue_activities_per_second=entry.per_second,
         graceful_shutdown_timeout=GRACE,
     )
 
