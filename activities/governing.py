@@ -53,15 +53,15 @@ class Governing:
 
     async def _stops(self, request: RulingRequest) -> tuple[Stop, ...]:
         """Return the kill switches that cover anything the request is about, oldest first."""
-        proposals = (*(candidate.proposal for candidate in request.candidates), *request.scheduled)
+        judged = (each.proposal for each in request.candidates)
+        concerned = {(each.actor, each.action, each.channel) for each in judged}
+        concerned |= {(each.actor, each.action, each.channel) for each in request.scheduled}
         return tuple(
             stop
             for stop in await self._ledger.stops()
             if any(
-                stop.covers(
-                    account_id=request.account_id, actor=each.actor, action=each.action, channel=each.channel
-                )
-                for each in proposals
+                stop.covers(account_id=request.account_id, actor=actor, action=action, channel=channel)
+                for actor, action, channel in concerned
             )
         )
 

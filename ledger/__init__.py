@@ -12,6 +12,7 @@ from ledger._preflight import Preflight
 from ledger._releases import Release, ReleaseKind
 from ledger._rulings import HitCounts, RecordedHit, RecordedRuling, RuleCount, RuledProposal, RulingKey
 from ledger._stops import StopEntry
+from ledger._underway import Underway, Whereabouts
 
 __all__ = [
     "Claim",
@@ -30,4 +31,6 @@ __all__ = [
     "RuledProposal",
     "RulingKey",
     "StopEntry",
+    "Underway",
+    "Whereabouts",
 ]

@@ -24,7 +24,18 @@ from domain import (
     Touch,
     TouchFact,
 )
-from ledger import _claims, _preflight, _reading, _releases, _room, _rulings, _schema, _stops, _writing
+from ledger import (
+    _claims,
+    _preflight,
+    _reading,
+    _releases,
+    _room,
+    _rulings,
+    _schema,
+    _stops,
+    _underway,
+    _writing,
+)
 from ledger._claims import Claim, OpenClaim
 from ledger._engine import Place, open_reader, open_writer, place_of
 from ledger._errors import told_as_ledger_error
@@ -33,6 +44,7 @@ from ledger._releases import Release, ReleaseKind
 from ledger._room import Viewpoint
 from ledger._rulings import HitCounts, RecordedHit, RecordedRuling, RulingKey
 from ledger._stops import StopEntry
+from ledger._underway import Underway, Whereabouts
 
 
 class Ledger:
@@ -194,6 +206,16 @@ class Ledger:
         """Return stops, standing or lifted, the one that was placed last first."""
         async with self._reading("read the stops") as connection:
             return await _stops.log(connection, limit)
+
+    async def underway(self, stop: Stop) -> tuple[Underway, ...]:
+        """Return what was allowed where a stop reaches and is not known to have ended, oldest first."""
+        async with self._reading("look what is under way") as connection:
+            return await _underway.underway(connection, stop)
+
+    async def whereabouts(self, touches: Sequence[Underway]) -> tuple[Whereabouts, ...]:
+        """Return what has become of touches that were under way, in the given order."""
+        async with self._reading("look what became of touches") as connection:
+            return await _underway.whereabouts(connection, touches)
 
     async def preflight(self, touch: Touch) -> Preflight:
         """Return all that is known right now against handing a touch over; one round trip, one moment.

@@ -15,6 +15,7 @@ from typer.models import OptionInfo
 
 from tutti.plays.cli import play_app
 from tutti.policies.cli import policy_app
+from tutti.stops.cli import stop_app
 from tutti.terminal import (
     FAILED,
     UNUSABLE,
@@ -51,6 +52,7 @@ outcome_app = typer.Typer(help="Tell what came back after a touch.", no_args_is_
 app.add_typer(policy_app, name="policy")
 app.add_typer(play_app, name="play")
 app.add_typer(touch_app, name="touch")
+app.add_typer(stop_app, name="stop")
 app.add_typer(import_app, name="import")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(outcome_app, name="outcome")
@@ -186,7 +188,7 @@ def status(
     """Show an account: stage, what is scheduled, who is asked, what went out."""
     from tutti.explaining import show_status
 
-    run(show_status(out, account, as_json=as_json))
+    run(show_status(out, load_settings(), account, as_json=as_json))
 
 
 @import_app.command("hubspot")

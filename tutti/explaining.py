@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from domain import AccountStatus, ProposalView
+from domain import AccountStatus, ProposalView, Stop
 from ledger import Ledger
 from tutti.render import (
     STATUS_STYLE,
@@ -20,6 +22,7 @@ from tutti.render import (
     words,
 )
 from tutti.settings import Settings
+from tutti.stops.showing import stops_of
 from workflows import AccountClient, AccountError, connect
 
 
@@ -51,7 +54,7 @@ async def explain(console: Console, settings: Settings, account_id: str, proposa
     raise NothingKnownError(msg)
 
 
-async def show_status(console: Console, account_id: str, *, as_json: bool) -> None:
+async def show_status(console: Console, settings: Settings, account_id: str, *, as_json: bool) -> None:
     """Print where an account stands.
 
     Raises:
@@ -59,11 +62,13 @@ async def show_status(console: Console, account_id: str, *, as_json: bool) -> No
     """
     accounts = AccountClient(await connect())
     status = await accounts.status(account_id)
+    stops = await stops_of(settings, status)
     if as_json:
-        console.print_json(status.model_dump_json())
+        told = None if stops is None else [stop.model_dump(mode="json") for stop in stops]
+        console.print_json(json.dumps(status.model_dump(mode="json") | {"stops": told}))
         return
     story = await accounts.timeline(account_id)
-    console.print(_summary(status))
+    console.print(_summary(status, stops))
     if status.proposals:
         console.print(_proposals(status))
     if story:
@@ -110,7 +115,7 @@ async def _explain_from_ledger(
     return bool(decisions)
 
 
-def _summary(status: AccountStatus) -> RenderableType:
+def _summary(status: AccountStatus, stops: tuple[Stop, ...] | None) -> RenderableType:
     name = status.account.name if status.account else "no profile yet"
     lines = entries()
 
@@ -133,6 +138,8 @@ def _summary(status: AccountStatus) -> RenderableType:
         say("refused", counted(status.refusals, "message"), "yellow")
     if status.unsent_facts:
         say("on its way", f"{counted(status.unsent_facts, 'fact')} to the ledger")
+    for line in _stopped(stops):
+        say("stopped", line, "bold red")
     for hold in status.holds:
         until = f" until {clock(hold.expires_at)}" if hold.expires_at else ""
         say("on hold", f"by {hold.placed_by}{until}: {hold.reason}", "bold yellow")
@@ -153,6 +160,12 @@ def _summary(status: AccountStatus) -> RenderableType:
     if status.next_touch_at:
         say("next", f"ruling at {clock(status.next_touch_at)}")
     return Group(Text.assemble((status.account_id, "bold"), f"  {plain(name)}"), Padding(lines, (0, 0, 0, 2)))
+
+
+def _stopped(stops: tuple[Stop, ...] | None) -> list[str]:
+    if stops is None:
+        return ["nobody can tell: the ledger does not answer, and until it does nothing is handed over"]
+    return [f"{stop.subject} by {stop.placed_by}: {stop.reason} ({stop.stop_id})" for stop in stops]
 
 
 def _proposals(status: AccountStatus) -> RenderableType:

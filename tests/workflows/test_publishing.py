@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
-from domain import ProposalStatus, ReasonCode
+from domain import PolicyPublished, ProposalStatus, ReasonCode
 from governance import PolicySet, load_policy_set
 from ledger import ReleaseKind
 from tests.workflows.cast import profile, set_up, wanted
@@ -144,9 +144,10 @@ async def test_an_account_that_closes_meanwhile_is_not_missed_nor_counted(
         await deferred_for_days(stage)
         looser = changed(stage, tmp_path / "looser", {"timing.yaml": [("at_least: 3d", "at_least: 0.1s")]})
         # The list is read before the signal is sent: in between, the account ends.
-        assert await stage.accounts._signal_if_running(f"account/{stage.account_id}", looser.digest)  # noqa: SLF001 - the gap
+        news = PolicyPublished(digest=looser.digest)
+        assert await stage.accounts._signal_if_running(f"account/{stage.account_id}", news)  # noqa: SLF001 - the gap
         await stage.handle.terminate("closed")
-        assert not await stage.accounts._signal_if_running(f"account/{stage.account_id}", looser.digest)  # noqa: SLF001 - the gap
+        assert not await stage.accounts._signal_if_running(f"account/{stage.account_id}", news)  # noqa: SLF001 - the gap
         assert await stage.accounts.announce_policies(looser.digest) == 0
 
 

@@ -1,0 +1,1 @@
+"""The commands below `tutti stop`: kill switches, thrown and lifted."""
