@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeGuard
 
 from pydantic import BaseModel
 
 from domain import RuleMode
+from governance._fields import PolicyModel
 from governance._outline import Entry, Setting, Sheet, comparable, outline, spoken, written
 from governance._source import Place
 
 if TYPE_CHECKING:
     from governance._policy_set import PolicySet
 
-ORDERED: Final = frozenset({"routes"})
-"""Sections in which the first entry that matches is taken; the order of all others says nothing."""
+ORDERED: Final = {"routes": "are now tried in this order", "steps": "now come in this order"}
+"""Sections in which the order of entries counts, and how a new one is told; that of others says nothing."""
+_ORDERED_SETTINGS: Final = frozenset({"hand over order"})
+"""Settings that are lists of which the first entry that matches is taken."""
+_NESTED: Final = frozenset({"touch", "wait"})
+"""Fields of steps that are groups of fields: told one by one."""
 
 _ROOM: Final = (("limit", "window"), ("touches", "per"))
 """Pairs of fields that only make sense together: how many, in which window."""
 
-_NOUNS: Final = {"actors": "the actor ", "groups": "the group ", "channels": "the channel "}
+_NOUNS: Final = {"actors": "the actor ", "groups": "the group ", "channels": "the channel "} | {
+    "steps": "the step ",
+    "exit": "the exit ",
+    "displaced_by": "the rule ",
+}
+_SHORT: Final = 80
+"""Characters of a text that a sentence quotes."""
+
 _BEARERS: Final = frozenset({"message", "source"})
 """Fields that explain a rule to people; a new or lost rule is described by its message alone."""
 
@@ -78,8 +90,23 @@ class _Comparison:
     file: str
 
     def changes(self) -> list[Change]:
+        if "/" in self.file and (self.before is None or self.after is None):
+            return [self._whole()]
         found = [*self._settings(), *self._entries(), *self._orders()]
         return sorted(found, key=lambda change: (change.place, change.sentence))
+
+    def _whole(self) -> Change:
+        """Tell of a play or a content that is new or gone."""
+        sheet = self.after or self.before
+        settings = _settings_of(sheet)
+        called = settings["name" if "name" in settings else "id"].told
+        steps = [entry for entry in sheet.entries if entry.section == "steps"] if sheet is not None else []
+        what = "play" if steps else "content"
+        gist = f"{len(steps)} steps, at most {settings['lasts at most'].told}" if steps else _said(settings)
+        kind, word = (ChangeKind.REMOVED, "gone") if self.after is None else (ChangeKind.ADDED, "new")
+        sentence = f"{self.file}: the {what} {called} is {word}: {gist}"
+        place = sheet.place(settings["id"].loc) if sheet is not None else Place(self.file, 1, 1)
+        return Change(kind, self.file, None, sentence, place)
 
     def _entries(self) -> Iterator[Change]:
         before, after = _by_name(self.before), _by_name(self.after)
@@ -106,7 +133,8 @@ class _Comparison:
         for name in before.keys() | after.keys():
             old, new = before.get(name), after.get(name)
             if old is not None and new is not None:
-                if comparable(old.value) != comparable(new.value):
+                meaning = _exact if name in _ORDERED_SETTINGS else _meaning(self.file)
+                if meaning(old.value) != meaning(new.value):
                     yield self._setting(ChangeKind.CHANGED, self.after, new, _setting_change(old, new))
             elif new is not None:
                 yield self._setting(ChangeKind.ADDED, self.after, new, f"{name} is new: {new.told}")
@@ -123,7 +151,7 @@ class _Comparison:
             now = [entry for entry in after if entry.name in both]
             names = [entry.name for entry in now]
             if was != names:
-                said = f"{section} are now tried in this order: {', '.join(names)} (was {', '.join(was)})"
+                said = f"{section} {ORDERED[section]}: {', '.join(names)} (was {', '.join(was)})"
                 yield Change(
                     ChangeKind.REORDERED,
                     self.file,
@@ -144,6 +172,26 @@ class _Comparison:
         return sheet.place(what.loc) if sheet is not None else Place(self.file, 1, 1)
 
 
+def _meaning(file: str) -> Callable[[object], object]:
+    """Return how values of a file are compared: in plays the order of a list says what is tried first."""
+    return _exact if "/" in file else comparable
+
+
+def _exact(value: object) -> object:
+    """Return a value so that two that mean the same are equal, where the order of a list counts."""
+    if isinstance(value, (tuple, list)):
+        return [_exact(each) for each in value]
+    if isinstance(value, BaseModel):
+        return {name: _exact(getattr(value, name)) for name in type(value).model_fields}
+    return comparable(value)
+
+
+def _said(settings: Mapping[str, Setting]) -> str:
+    """Return what a content says in short: its subject, else its text, else its fields."""
+    found = next((settings[part].told for part in ("subject", "text", "fields") if part in settings), "")
+    return f"“{found if len(found) <= _SHORT else found[: _SHORT - 1] + '…'}”"
+
+
 def _key(entry: Entry) -> tuple[str, str]:
     """Rules have ids of their own over all sections; an actor and a group may share a name."""
     return ("" if entry.is_rule else entry.section, entry.name)
@@ -162,8 +210,10 @@ def _called(entry: Entry) -> str:
 
 
 def _same_but_name(one: Entry, other: Entry) -> bool:
+    meaning = _meaning(one.file)
+
     def content(entry: Entry) -> Mapping[str, object]:
-        return {key: comparable(value) for key, value in entry.values() if key not in {"id", "name"}}
+        return {key: meaning(value) for key, value in entry.values() if key not in {"id", "name"}}
 
     return one.section == other.section and content(one) == content(other)
 
@@ -173,6 +223,8 @@ def _position(entry: Entry, entries: Iterable[Entry]) -> str:
         return ""
     listed = [each.name for each in entries if each.section == entry.section]
     index = listed.index(entry.name)
+    if not entry.is_rule:
+        return f", before {listed[index + 1]}" if index + 1 < len(listed) else ", as the last one"
     return f", tried before {listed[index + 1]}" if index + 1 < len(listed) else ", tried last of its list"
 
 
@@ -192,10 +244,11 @@ def _gist(entry: Entry) -> str:
 
 def _differences(old: Entry, new: Entry) -> Iterator[str]:
     before, after = dict(old.values()), dict(new.values())
+    meaning = _meaning(new.file)
     changed = [
         key
         for key in [*after, *(key for key in before if key not in after)]
-        if comparable(before.get(key)) != comparable(after.get(key))
+        if meaning(before.get(key)) != meaning(after.get(key))
     ]
     if old.section != new.section:
         yield f"has moved from {old.section} to {new.section}"
@@ -204,7 +257,13 @@ def _differences(old: Entry, new: Entry) -> Iterator[str]:
             yield f"now allows {_room(new, many, window)} (was {_room(old, many, window)})"
             changed = [key for key in changed if key not in {many, window}]
     for key in changed:
-        yield _field_change(key, old, new, before.get(key), after.get(key))
+        was, now = before.get(key), after.get(key)
+        if key in _NESTED and isinstance(was, PolicyModel) and isinstance(now, PolicyModel):
+            yield from _differences(
+                replace(old, content=was, raw=old.raw[key]), replace(new, content=now, raw=new.raw[key])
+            )
+        else:
+            yield _field_change(key, old, new, was, now)
 
 
 def _room(entry: Entry, many: str, window: str) -> str:
@@ -251,6 +310,7 @@ def _list_change(was: Sequence[object], now: Sequence[object], where: str) -> st
     lost = [each for each in before if each not in after]
     said = [f"now also lists {', '.join(added)} {where}"] if added else []
     said += [f"no longer lists {', '.join(lost)} {where}"] if lost else []
+    said = said or [f"now lists {', '.join(after)} {where}, in this order"]
     return " and ".join(said)
 
 

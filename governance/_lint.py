@@ -17,6 +17,7 @@ from domain import RuleMode
 from governance._outline import Entry, Loc, Sheet, comparable, outline
 from governance._source import Problem
 from governance.cel._conditions import ConditionError, EvaluationError, Vocabulary
+from governance.plays import PlayFile, advise
 
 if TYPE_CHECKING:
     from governance._policy_set import PolicySet
@@ -93,6 +94,11 @@ def lint(policies: PolicySet, today: date) -> tuple[Warn, ...]:
     _weights(desks["arbitration.yaml"])
     _caps(desks["frequency.yaml"])
     _unused(desks)
+    for name, play in policies.plays.items():
+        desk = desks[f"plays/{name}.yaml"]
+        for loc, code, message in advise(desk.sheet.document.validate(PlayFile), play, policies):
+            desk.warn(loc, code, message)
+    _unused_contents(desks, policies)
     return tuple(sorted(found, key=lambda warning: (warning.place, warning.message)))
 
 
@@ -264,6 +270,20 @@ def _unused(desks: Mapping[str, _Desk]) -> None:
         if group.name not in asked:
             message = f"no route in approvals.yaml asks the group {group.name}"
             people.warn(people.named(group), "unused-group", message)
+
+
+def _unused_contents(desks: Mapping[str, _Desk], policies: PolicySet) -> None:
+    used = {
+        option.content.content_id
+        for play in policies.plays.values()
+        for touch in play.touches()
+        for option in touch.options
+        if option.content is not None
+    }
+    for file, desk in desks.items():
+        folder, _, name = file.removesuffix(".yaml").partition("/")
+        if folder == "content" and name not in used:
+            desk.warn(("id",), "unused-content", f"no play uses the content {name}")
 
 
 def _listed(entries: Iterable[Entry], key: str) -> set[str]:

@@ -136,13 +136,16 @@ class TouchEntry(PolicyModel):
 
     channel: Identifier
     action: Identifier
+    """What is done, by the name that grants and rules know."""
     to: Annotated[tuple[Role, ...], NotEmpty] | SameAs | None = None
     """Roles in the buying group, the first that somebody has; or the person of an earlier step, as in
     {same_as: first-mail}. Left out: the account as a whole."""
     content: Name | None = None
     """What it says: the name of a file in content/."""
     value: Amount
+    """Expected value if it works, in the tenant's currency."""
     propensity: Share
+    """Probability that it works, from 0 to 1."""
     confidence: Share = 0.0
     intent: Identifier | None = None
     """What it is after. Left out: what arbitration.yaml says of the action."""
@@ -159,12 +162,15 @@ class NextEntry(PolicyModel):
 
     channel: Identifier
     action: Identifier | None = None
+    """What is done there."""
     to: Annotated[tuple[Role, ...], NotEmpty] | SameAs | None = None
     """Roles, or the person of an earlier step."""
     content: Name | None = None
     """What it says: the name of a file in content/."""
     value: Amount | None = None
+    """Expected value if it works."""
     propensity: Share | None = None
+    """Probability that it works."""
     confidence: Share | None = None
     intent: Identifier | None = None
     """What it is after."""
@@ -257,6 +263,7 @@ class PlayFile(PolicyModel):
     lasts_at_most: Window
     """It ends then at the latest, whatever it is waiting for."""
     goal: GoalEntry | None = None
+    """What the play is for. Left out: it runs to its end."""
     entry: StartEntry
     reentry: Literal["never"] | ReentryEntry
     """Whether and when it may run again on the same account."""

@@ -65,9 +65,8 @@ def test_the_shipped_policies_keep_what_their_tests_promise(case: PolicyCase) ->
 def test_every_family_has_shipped_tests() -> None:
     tested = {case.place.file.removeprefix("tests/") for case in SHIPPED}
 
-    assert policies().files.keys() - tested == {"people.yaml", "channels.yaml"}, (
-        "these stand in authority.yaml"
-    )
+    families = {name for name in policies().files if "/" not in name}
+    assert families - tested == {"people.yaml", "channels.yaml"}, "these stand in authority.yaml"
 
 
 def test_most_shipped_rules_have_their_say_in_a_shipped_test() -> None:

@@ -112,7 +112,7 @@ def test_all_mistakes_of_all_files_come_at_once(tmp_path: Path) -> None:
     edited(tmp_path, "people.yaml", ("owner: lena.fischer", "owner: nobody"))
     edited(tmp_path, "frequency.yaml", ("limit: 1", "limit: 0"))
     edited(tmp_path, "arbitration.yaml", ("assessment.urgency", "assessment.urgncy"), (": 55", ": -555"))
-    folder = edited(tmp_path, "channels.yaml", ("needs: nothing", "needs: luck"))
+    folder = edited(tmp_path, "channels.yaml", ("15m\n    needs: email", "15m\n    needs: luck"))
 
     error = refusal(folder)
 
@@ -163,7 +163,8 @@ def test_a_set_is_named_by_its_content(tmp_path: Path) -> None:
 
     assert changed.digest != policies().digest
     assert changed.name == f"policies@{changed.digest[:12]}"
-    assert sorted(changed.files) == sorted(path.name for path in DEFAULT.glob("*.yaml"))
+    listed = [*DEFAULT.glob("*.yaml"), *DEFAULT.glob("plays/*.yaml"), *DEFAULT.glob("content/*.yaml")]
+    assert sorted(changed.files) == sorted(path.relative_to(DEFAULT).as_posix() for path in listed)
     assert changed.files["timing.yaml"] == (other / "timing.yaml").read_text()
 
 
@@ -182,6 +183,7 @@ def test_the_door_of_governance_is_pinned() -> None:
         "PastOutcome",
         "PastRuling",
         "Place",
+        "Play",
         "PolicyCase",
         "PolicyError",
         "PolicyFileError",
@@ -200,8 +202,10 @@ def test_the_door_of_governance_is_pinned() -> None:
         "lint",
         "load_cases",
         "load_document",
+        "load_play",
         "load_policy_set",
         "outline",
+        "plan",
         "read_cases",
         "rerule",
         "rule",

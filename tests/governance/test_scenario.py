@@ -89,7 +89,9 @@ def test_both_sets_have_the_same_rules_but_for_the_quiet_hours() -> None:
 
     quiet = {rule.origin.rule_id for rule in policies(DEFAULT).timing.quiet}
     assert len(quiet) == 4
-    assert [each for each in ids(DEFAULT) if each not in quiet] == ids(DEMO)
+    # The demo runs no plays, so nobody needs to be granted what they do.
+    kept = [each for each in ids(DEFAULT) if each not in quiet and not each.startswith("plays")]
+    assert kept == ids(DEMO)
     assert policies(DEFAULT).timing.gap_length == timedelta(days=2)
     assert policies(DEMO).timing.gap_length < timedelta(seconds=30), "nobody watches a demo for longer"
     assert policies(DEFAULT).decision_window == timedelta(seconds=5)

@@ -175,7 +175,8 @@ def test_a_channel_in_either_list_is_meant(tmp_path: Path) -> None:
     policy_set = load_policy_set(edited(tmp_path, "timing.yaml", ("quiet_hours:\n", "quiet_hours:\n" + rule)))
     (lunch,) = (each for each in policy_set.timing.quiet if each.origin.rule_id == "lunch")
 
-    assert all(lunch.concerns(channel) for channel in policy_set.channels.values())
+    assert all(lunch.concerns(policy_set.channels[name]) for name in ("email", "webhook"))
+    assert not lunch.concerns(policy_set.channels["paid_media"])
     assert "lunch" in rule_ids(only(policy_set, email()))
 
 
