@@ -33,7 +33,7 @@ _SMALL: Final = (
 )
 """All that templates consist of: what is not here could run long, grow without bound or reach outside."""
 
-_TAGS: Final = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+_TAGS: Final = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{[{%].*", re.DOTALL)
 _WHAT: Final[Mapping[type[nodes.Node], str]] = {
     nodes.For: "a loop",
     nodes.Call: "a call",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, Discriminator, Field, Tag
 
 from domain import (
     Amount,
@@ -26,6 +26,26 @@ MOST_CHANNELS = 3
 """Next channels of a touch: with those at once, what a run remembers of a step must cover all of them."""
 MOST_STEPS = 60
 MOST_BUSINESS_DAYS = 60
+
+
+def _sort(value: object) -> str:
+    """Tell what was written, so that a mistake in it is told in the words of that sort alone."""
+    if isinstance(value, (dict, BaseModel)):
+        return "group"
+    return "list" if isinstance(value, (list, tuple)) else "word"
+
+
+def _sort_of_audience(value: object) -> str:
+    return "group" if _sort(value) == "group" else "list"
+
+
+def _sort_of_reentry(value: object) -> str:
+    return "group" if _sort(value) == "group" else "word"
+
+
+def _sort_of_outcome(value: object) -> str:
+    return "list" if _sort(value) == "list" else "word"
+
 
 Signals = Annotated[tuple[SignalKind, ...], NotEmpty]
 Outcomes = Annotated[tuple[OutcomeKind, ...], NotEmpty]
@@ -131,13 +151,20 @@ class SameAs(PolicyModel):
     """Id of that step."""
 
 
+Audience = Annotated[
+    Annotated[Annotated[tuple[Role, ...], NotEmpty], Tag("list")] | Annotated[SameAs, Tag("group")],
+    Discriminator(_sort_of_audience),
+]
+"""Roles, or the person of another step."""
+
+
 class TouchEntry(PolicyModel):
     """A touch that the play proposes; the policies of that moment rule on it like on any other."""
 
     channel: Identifier
     action: Identifier
     """What is done, by the name that grants and rules know."""
-    to: Annotated[tuple[Role, ...], NotEmpty] | SameAs | None = None
+    to: Audience | None = None
     """Roles in the buying group, the first that somebody has; or the person of an earlier step, as in
     {same_as: first-mail}. Left out: the account as a whole."""
     content: Name | None = None
@@ -163,7 +190,7 @@ class NextEntry(PolicyModel):
     channel: Identifier
     action: Identifier | None = None
     """What is done there."""
-    to: Annotated[tuple[Role, ...], NotEmpty] | SameAs | None = None
+    to: Audience | None = None
     """Roles, or the person of an earlier step."""
     content: Name | None = None
     """What it says: the name of a file in content/."""
@@ -208,7 +235,13 @@ class WaitEntry(PolicyModel):
 class CaseEntry(PolicyModel):
     """One way out of a branch; the first that holds is taken, and the last has no condition."""
 
-    outcome: Outcomes | OutcomeKind | None = None
+    outcome: (
+        Annotated[
+            Annotated[Outcomes, Tag("list")] | Annotated[OutcomeKind, Tag("word")],
+            Discriminator(_sort_of_outcome),
+        ]
+        | None
+    ) = None
     """What came back on a touch; no_response: nothing but that it was opened."""
     of: Name | None = None
     """With `outcome`: the step whose touch is meant."""
@@ -265,7 +298,10 @@ class PlayFile(PolicyModel):
     goal: GoalEntry | None = None
     """What the play is for. Left out: it runs to its end."""
     entry: StartEntry
-    reentry: Literal["never"] | ReentryEntry
+    reentry: Annotated[
+        Annotated[Literal["never"], Tag("word")] | Annotated[ReentryEntry, Tag("group")],
+        Discriminator(_sort_of_reentry),
+    ]
     """Whether and when it may run again on the same account."""
     exit: tuple[ExitEntry, ...] = ()
     displaced_by: tuple[DisplacedEntry, ...] = ()

@@ -211,7 +211,9 @@ def test_actors_channels_and_groups_that_nobody_uses_are_shown() -> None:
         "  - {id: chatbot, kind: system}\n\ngroups:\n  - name: legal\n    members: [dana.reyes]\n",
     )
     channel = files["channels.yaml"][files["channels.yaml"].index("  - name: webhook") :].split("\n\n")[0]
-    files["channels.yaml"] += "\n" + channel.replace("webhook", "fax").replace("medium: web", "medium: post") + "\n"
+    files["channels.yaml"] += (
+        "\n" + channel.replace("webhook", "fax").replace("medium: web", "medium: post") + "\n"
+    )
     files["authority.yaml"] = files["authority.yaml"].replace("channels: [any]", "channels: [email]")
 
     found = {each.code: each.message for each in lint(compile_policy_set(files), TODAY)}
