@@ -36,8 +36,9 @@ from activities.channels._settings import (
     UnknownChannelError,
     read_settings,
 )
+from activities.channels._smtp import StartTls
 from activities.channels._unsubscribe import UnsubscribeClaim, UnsubscribeLinks, UnsubscribeTokenError
-from activities.channels.email import EmailSettings, StartTls
+from activities.channels.email import EmailSettings
 from activities.channels.paid_media import (
     BatchResults,
     Matching,

@@ -1,226 +1,97 @@
 """The e-mail channel: SMTP, at most once.
 
-What a failure means depends on the step at which it happens. Until the message's own bytes are written
-nothing can have been handed over; from then until the server's final answer it may have been; the final
-answer decides. A server that refuses us (greeting, TLS, login) leaves the touch undelivered, a server
-that refuses the sender, the recipient or the message for good rejects it.
+A message has a plain part and an HTML part from two layouts, a one-click unsubscribe link, and a token that
+ties whatever comes back to its touch.
 """
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
-from email.headerregistry import Address, AddressHeader, BaseHeader, HeaderRegistry
-from enum import StrEnum
 from typing import Annotated
 
-from aiosmtplib import (
-    SMTP,
-    SMTPException,
-    SMTPRecipientRefused,
-    SMTPResponse,
-    SMTPResponseException,
-    SMTPSenderRefused,
-)
-from aiosmtplib.protocol import SMTPProtocol
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, DirectoryPath, Field, StringConstraints
 from pydantic_settings import SettingsConfigDict
 from temporalio import activity
 
-from activities.channels._contract import (
-    AtMostOnce,
-    ChannelActivities,
-    ChannelEnvironment,
-    Crossing,
-    bound_log,
-    receipt_for,
-)
-from activities.channels._message import Mail, UnsendableError, compose, message_id_of
-from activities.channels._settings import ChannelSettings
+from activities.channels._bounce_tokens import MAX_BOUNCE_LOCAL_PART
+from activities.channels._contract import AtMostOnce, ChannelActivities, ChannelEnvironment, Crossing, receipt_for
+from activities.channels._message import Letterhead, compose, layouts
+from activities.channels._mime import UnsendableError, message_id_of
+from activities.channels._smtp import SmtpClient, SmtpSettings, parse_address
 from activities.channels._unsubscribe import UnsubscribeLinks
-from domain import Receipt, ReceiptStatus, Touch
-
-_START_INPUT = 354
-_LOGIN_NEEDED = frozenset({530, 534, 535, 538})
-_LEADING_DOT = re.compile(rb"(?m)^\.")
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+from domain import Receipt, ReceiptStatus, ShortText, Touch
 
 
-class StartTls(StrEnum):
-    """How the connection to the mail server is encrypted."""
-
-    REQUIRED = "required"
-    """STARTTLS, and no mail without it."""
-    IF_OFFERED = "if_offered"
-    """STARTTLS if the server offers it; whoever sits in between can suppress the offer."""
-    IMPLICIT = "implicit"
-    """TLS from the first byte, usually on port 465."""
-    OFF = "off"
-    """No encryption: for a server on this machine."""
-
-
-def _parsed(sender: str) -> Address:
-    """Read one address with or without a name; ValueError if it is anything else."""
-    header: object = HeaderRegistry()("From", sender)
-    addresses = header.addresses if isinstance(header, AddressHeader) else ()
-    defects = header.defects if isinstance(header, BaseHeader) else ()
-    if defects or len(addresses) != 1 or not addresses[0].domain or len(sender.splitlines()) != 1:
-        raise ValueError("write it like 'Northwind Sales <sales@example.com>'")
-    if not addresses[0].addr_spec.isascii():
-        raise ValueError("the address may contain ASCII characters only")
-    return addresses[0]
-
-
-def _sender(value: str) -> str:
-    _parsed(value)
+def _bounce_address(value: str) -> str:
+    address = parse_address(value)
+    if address.display_name or len(address.username) > MAX_BOUNCE_LOCAL_PART:
+        raise ValueError(
+            f"write an address without a name, with at most {MAX_BOUNCE_LOCAL_PART} characters before the @"
+        )
     return value
 
 
-class EmailSettings(ChannelSettings):
+class EmailSettings(SmtpSettings):
     """Settings of the e-mail channel, read from `TUTTI_EMAIL_*`."""
 
     model_config = SettingsConfigDict(env_prefix="TUTTI_EMAIL_")
 
-    host: Annotated[str, Field(min_length=1, description="the mail server's name")]
-    port: Annotated[int, Field(ge=1, le=65_535, description="the mail server's port, from 1 to 65535")] = 587
-    sender: Annotated[
-        str,
-        AfterValidator(_sender),
-        Field(description="the sender, such as 'Northwind Sales <sales@example.com>'"),
-    ]
-    username: Annotated[str | None, Field(description="the login name at the mail server")] = None
-    password: Annotated[SecretStr | None, Field(description="the password at the mail server")] = None
-    starttls: Annotated[StartTls, Field(description="one of required, if_offered, implicit, off")] = (
-        StartTls.REQUIRED
-    )
-    timeout_seconds: Annotated[
-        float, Field(gt=0.0, le=600.0, description="seconds to wait for each answer, up to 600")
-    ] = 60.0
-
-    @model_validator(mode="after")
-    def _login_is_whole_and_safe(self) -> EmailSettings:
-        if (self.username is None) != (self.password is None):
-            missing = "PASSWORD" if self.password is None else "USERNAME"
-            raise ValueError(f"TUTTI_EMAIL_{missing} is not set; a login needs user name and password")
-        encrypted = self.starttls in {StartTls.REQUIRED, StartTls.IMPLICIT}
-        if self.username is not None and not encrypted and self.host not in _LOOPBACK:
-            raise ValueError(
-                "TUTTI_EMAIL_STARTTLS must be required or implicit: the password would travel in the clear"
-            )
-        return self
-
-    @property
-    def sender_address(self) -> Address:
-        """The sender as a parsed address."""
-        return _parsed(self.sender)
+    bounce_address: Annotated[
+        str | None,
+        AfterValidator(lambda value: value if value is None else _bounce_address(value)),
+        Field(description="the mailbox for bounces, such as bounces@example.com"),
+    ] = None
+    postal_address: Annotated[
+        ShortText | None,
+        StringConstraints(strip_whitespace=True, min_length=1),
+        Field(description="the sender's postal address in one line, as mail laws ask for"),
+    ] = None
+    templates: Annotated[
+        DirectoryPath | None, Field(description="a folder with message.txt.j2 and message.html.j2")
+    ] = None
 
 
 class SmtpChannel:
     """Hands touches to a mail server.
 
     Args:
-        settings: The server and the sender.
-        links: Makes unsubscribe links.
+        settings: The server, the sender and the layouts.
+        links: Makes unsubscribe links and bounce tokens.
+
+    Raises:
+        ChannelSettingsError: A layout is missing or fails.
     """
 
     def __init__(self, settings: EmailSettings, links: UnsubscribeLinks) -> None:
-        self._settings = settings
+        self._client = SmtpClient(settings)
         self._links = links
-        self._sender = settings.sender_address
+        self._letterhead = Letterhead(
+            sender=settings.sender_address,
+            layouts=layouts(settings.templates),
+            postal_address=settings.postal_address,
+            bounce_address=parse_address(settings.bounce_address) if settings.bounce_address else None,
+        )
 
     def reference(self, touch: Touch) -> str:
         """Return the Message-ID under which a mail server's log knows the touch."""
-        return message_id_of(touch.touch_id, self._sender.domain)
+        return message_id_of(touch.touch_id, self._letterhead.sender.domain)
 
     async def hand_over(self, touch: Touch, crossing: Crossing) -> Receipt:
-        """Hand one touch to the mail server.
+        """Hand one touch over.
 
         Args:
             touch: What to send.
             crossing: Entered right before the message's bytes are written.
 
         Returns:
-            The receipt for whatever the server said, or failed to say.
+            The receipt for whatever the server said, or failed to say; `rejected` with the outcome `bounce`
+            for an address that does not exist.
         """
         try:
-            mail = compose(touch, sender=self._sender, links=self._links, at=datetime.now(UTC))
+            mail = compose(touch, letterhead=self._letterhead, links=self._links, at=datetime.now(UTC))
         except UnsendableError as error:
             return receipt_for(touch, ReceiptStatus.REJECTED, f"Not sent: {error}.")
-        smtp = self._client()
-        try:
-            return await self._converse(smtp, touch, mail, crossing)
-        finally:
-            smtp.close()
-
-    def _client(self) -> SMTP:
-        settings = self._settings
-        starttls = {StartTls.REQUIRED: True, StartTls.IF_OFFERED: None}.get(settings.starttls, False)
-        return SMTP(
-            hostname=settings.host,
-            port=settings.port,
-            username=settings.username,
-            password=settings.password.get_secret_value() if settings.password else None,
-            use_tls=settings.starttls is StartTls.IMPLICIT,
-            start_tls=starttls,
-            timeout=settings.timeout_seconds,
-            # The library's default asks the resolver for this machine's name, which can take seconds.
-            local_hostname=self._sender.domain,
-        )
-
-    async def _converse(self, smtp: SMTP, touch: Touch, mail: Mail, crossing: Crossing) -> Receipt:
-        """Walk through the steps of SMTP; every refusal before the last step is certain."""
-        step = "connecting"
-        try:
-            await smtp.connect()
-            step = "MAIL"
-            await smtp.mail(mail.sender)
-            step = "RCPT"
-            await smtp.rcpt(mail.recipient)
-            step = "DATA"
-            answer = await smtp.execute_command(b"DATA")
-        except (SMTPSenderRefused, SMTPRecipientRefused) as error:
-            _say_goodbye(smtp)
-            return _verdict(touch, step, error.code, error.message)
-        except (SMTPException, OSError, ValueError) as error:
-            return _not_sent(touch, step, error)
-        protocol = smtp.protocol
-        if answer.code != _START_INPUT or protocol is None:
-            _say_goodbye(smtp)
-            return _verdict(touch, step, answer.code, answer.message)
-        # A suppressed touch leaves here with the connection dropped: without its final dot no message exists.
-        await crossing.enter()
-        return await self._deliver(smtp, protocol, touch, mail)
-
-    async def _deliver(self, smtp: SMTP, protocol: SMTPProtocol, touch: Touch, mail: Mail) -> Receipt:
-        """Write the message and wait for the answer that decides."""
-        try:
-            protocol.write(_LEADING_DOT.sub(b"..", mail.content) + b".\r\n")
-        except SMTPException as error:  # the connection was gone before the first byte
-            return _not_sent(touch, "DATA", error)
-        try:
-            answer: SMTPResponse = await protocol.read_response(timeout=self._settings.timeout_seconds)
-        except (SMTPException, OSError) as error:
-            return self._in_doubt(touch, mail, _words_of(error))
-        _say_goodbye(smtp)
-        kind = answer.code // 100
-        if kind == 2:  # noqa: PLR2004 - SMTP's class of success
-            bound_log(touch).info("email.accepted", code=answer.code)
-            return receipt_for(
-                touch, ReceiptStatus.ACCEPTED, f"{answer.code} {answer.message}", provider_ref=mail.message_id
-            )
-        if kind not in {4, 5}:
-            return self._in_doubt(touch, mail, f"it answered {answer.code} {answer.message}")
-        return _verdict(touch, "message", answer.code, answer.message)
-
-    def _in_doubt(self, touch: Touch, mail: Mail, what: str) -> Receipt:
-        bound_log(touch).warning("email.in_doubt")
-        return receipt_for(
-            touch,
-            ReceiptStatus.UNKNOWN,
-            f"The whole message was written to {self._settings.host}, but it did not say that it took it: "
-            f"{what}. Look for Message-ID {mail.message_id} in its log; the message is not sent again.",
-            provider_ref=mail.message_id,
-        )
+        return await self._client.hand_over(touch, mail, crossing)
 
 
 def build(environment: ChannelEnvironment, settings: EmailSettings) -> ChannelActivities:
@@ -228,10 +99,13 @@ def build(environment: ChannelEnvironment, settings: EmailSettings) -> ChannelAc
 
     Args:
         environment: Ledger and unsubscribe links.
-        settings: The mail server and the sender.
+        settings: The mail server, the sender and the layouts.
 
     Returns:
         The activity `hand_over`; a mail cannot be taken back.
+
+    Raises:
+        ChannelSettingsError: A layout is missing or fails; names file and line.
     """
     channel = SmtpChannel(settings, environment.unsubscribe)
     once = AtMostOnce(environment.ledger, channel.hand_over, reference=channel.reference)
@@ -241,30 +115,3 @@ def build(environment: ChannelEnvironment, settings: EmailSettings) -> ChannelAc
         return await once.run(touch)
 
     return ChannelActivities(hand_over)
-
-
-def _verdict(touch: Touch, step: str, code: int, text: str) -> Receipt:
-    """Turn a refusal into a receipt: 5xx is for good, unless it is us whom the server does not know."""
-    for_good = code // 100 == 5 and code not in _LOGIN_NEEDED  # noqa: PLR2004 - SMTP's class of refusal
-    status = ReceiptStatus.REJECTED if for_good else ReceiptStatus.UNDELIVERED
-    bound_log(touch).info("email.refused", step=step, code=code, status=status.value)
-    return receipt_for(touch, status, f"The mail server refused at {step}: {code} {text}")
-
-
-def _not_sent(touch: Touch, step: str, error: Exception) -> Receipt:
-    bound_log(touch).warning("email.not_sent", step=step, error=type(error).__name__)
-    return receipt_for(
-        touch, ReceiptStatus.UNDELIVERED, f"Nothing was sent; failed at {step}: {_words_of(error)}"
-    )
-
-
-def _words_of(error: Exception) -> str:
-    if isinstance(error, SMTPResponseException):
-        return f"{error.code} {error.message}"
-    return str(error) or type(error).__name__
-
-
-def _say_goodbye(smtp: SMTP) -> None:
-    """Send QUIT without waiting: the answer is worth nothing, and the receipt must not wait for it."""
-    if smtp.protocol is not None and smtp.is_connected:
-        smtp.protocol.write(b"QUIT\r\n")

@@ -10,6 +10,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from email import policy
+from email.message import EmailMessage
+from email.parser import BytesParser
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +206,21 @@ class Relay:
         content = envelope.original_content
         assert content is not None
         return content
+
+
+def parsed(relay: Relay) -> EmailMessage:
+    """The only message it got, as a mail program reads it."""
+    message = BytesParser(policy=policy.default).parsebytes(relay.text())
+    assert isinstance(message, EmailMessage)
+    return message
+
+
+def content(message: EmailMessage, kind: str) -> str:
+    """The part of a kind, `plain` or `html`, decoded and with the line ends of a program."""
+    body = message.get_body((kind,))
+    assert body is not None
+    text: str = body.get_content()
+    return text.replace("\r\n", "\n")
 
 
 class _Connection(SMTP):

@@ -1,15 +1,13 @@
 import asyncio
+import re
 import sqlite3
-from email import policy
-from email.message import EmailMessage
-from email.parser import BytesParser
 from pathlib import Path
 
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from activities.channels import StartTls
-from domain import ReceiptStatus
+from activities.channels import StartTls, read_bounce
+from domain import OutcomeKind, ReceiptStatus
 from ledger import Ledger
 from tests.channels.support import (
     ADA,
@@ -20,19 +18,15 @@ from tests.channels.support import (
     a_touch,
     broken,
     closed_port,
+    content,
     email_activity,
     mail_server,
+    parsed,
     perform,
     raw_server,
     settled,
     to,
 )
-
-
-def parsed(relay: Relay) -> EmailMessage:
-    message = BytesParser(policy=policy.default).parsebytes(relay.text())
-    assert isinstance(message, EmailMessage)
-    return message
 
 
 async def test_a_touch_arrives_as_the_message_that_was_decided_on(ledger: Ledger) -> None:
@@ -51,7 +45,7 @@ async def test_a_touch_arrives_as_the_message_that_was_decided_on(ledger: Ledger
     assert message["Message-ID"] == receipt.provider_ref
     assert message["X-Tutti-Touch"] == touch.touch_id
     assert message["Date"].datetime.utcoffset() is not None
-    assert message.get_content().splitlines()[:3] == touch.text.split("\n")
+    assert content(message, "plain").splitlines()[:3] == touch.text.split("\n")
 
 
 async def test_mail_programs_find_the_one_click_link_unbroken(ledger: Ledger) -> None:
@@ -64,7 +58,7 @@ async def test_mail_programs_find_the_one_click_link_unbroken(ledger: Ledger) ->
 
     assert f"List-Unsubscribe: <{link}>".encode() in lines
     assert b"List-Unsubscribe-Post: List-Unsubscribe=One-Click" in lines
-    assert parsed(relay).get_content().rstrip().endswith(link)
+    assert content(parsed(relay), "plain").rstrip().endswith(link)
     assert max(map(len, lines)) <= 998
     assert relay.text().isascii()
 
@@ -157,6 +151,70 @@ async def test_the_step_and_the_answer_decide_what_a_refusal_means(
     assert receipt.status is status
     assert len(relay.envelopes) == (1 if step == "MESSAGE" else 0)
     assert await settled(ledger, touch) is status
+
+
+@pytest.mark.parametrize("reason", ["5.1.0", "5.1.1", "5.1.2", "5.1.6", "5.2.1"])
+async def test_an_address_that_does_not_exist_is_a_bounce_at_once(ledger: Ledger, reason: str) -> None:
+    async with mail_server(Relay(answers={"RCPT": f"550 {reason} no such user"})) as relay:
+        receipt = await perform(email_activity(ledger, relay.port), a_touch())
+
+    assert (receipt.status, receipt.outcome) == (ReceiptStatus.REJECTED, OutcomeKind.BOUNCE)
+    assert reason in (receipt.detail or "")
+
+
+@pytest.mark.parametrize(
+    ("step", "answer"),
+    [
+        ("RCPT", "550 5.7.1 we take no mail from you"),
+        ("RCPT", "550 no such user, and no code that says so"),
+        ("RCPT", "450 4.1.1 try later"),
+        ("RCPT", "552 5.2.2 mailbox full"),
+        ("MAIL", "550 5.1.0 the sender does not exist"),
+        ("MESSAGE", "554 5.6.0 bad content"),
+    ],
+)
+async def test_any_other_refusal_says_nothing_about_the_person(
+    ledger: Ledger, step: str, answer: str
+) -> None:
+    async with mail_server(Relay(answers={step: answer})) as relay:
+        receipt = await perform(email_activity(ledger, relay.port), a_touch())
+
+    assert receipt.status in {ReceiptStatus.REJECTED, ReceiptStatus.UNDELIVERED}
+    assert receipt.outcome is None
+
+
+async def test_bounces_come_back_to_an_address_that_names_the_touch(ledger: Ledger) -> None:
+    touch = a_touch()
+
+    async with mail_server() as relay:
+        activity = email_activity(ledger, relay.port, bounce_address="bounces@example.com")
+        receipt = await perform(activity, touch)
+
+    returned_to = relay.envelopes[0].mail_from or ""
+    assert receipt.status is ReceiptStatus.ACCEPTED
+    assert re.fullmatch(r"bounces\+[a-z2-7]+@example\.com", returned_to)
+    assert len(returned_to.partition("@")[0]) <= 64
+    assert LINKS.bounces.read(returned_to[8:].partition("@")[0]).touch_id == touch.touch_id
+    assert parsed(relay)["From"] == "Northwind Sales <sales@example.com>"
+
+
+async def test_a_bounce_of_a_delivered_message_leads_back_to_its_touch(ledger: Ledger) -> None:
+    touch = a_touch(touch_id=f"northwind/{'p' * 128}/1")
+    async with mail_server() as relay:
+        await perform(email_activity(ledger, relay.port, bounce_address="bounces@example.com"), touch)
+    returned = relay.text().partition(b"\r\n\r\n")[0]
+    report = (
+        b"From: MAILER-DAEMON@example.net\r\nTo: " + (relay.envelopes[0].mail_from or "").encode() + b"\r\n"
+        b"Subject: Undeliverable\r\nMIME-Version: 1.0\r\n"
+        b"Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n"
+        b"--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example.net\r\n\r\n"
+        b"Action: failed\r\nStatus: 5.1.1\r\n\r\n"
+        b"--b\r\nContent-Type: text/rfc822-headers\r\n\r\n" + returned + b"\r\n--b--\r\n"
+    )
+
+    bounce = read_bounce(report, links=LINKS.bounces)
+
+    assert (bounce.touch_id, bounce.kind) == (touch.touch_id, OutcomeKind.BOUNCE)
 
 
 async def test_nobody_listening_leaves_the_touch_undelivered(ledger: Ledger) -> None:

@@ -73,6 +73,17 @@ def test_encryption_is_required_unless_somebody_says_otherwise() -> None:
         ({"TUTTI_EMAIL_SENDER": "sales"}, r"^TUTTI_EMAIL_SENDER is wrong: write it like"),
         ({"TUTTI_EMAIL_SENDER": "a@example.com, b@example.com"}, r"^TUTTI_EMAIL_SENDER is wrong"),
         ({"TUTTI_EMAIL_SENDER": "A <a@example.com>\nBcc: b@example.com"}, r"^TUTTI_EMAIL_SENDER is wrong"),
+        ({"TUTTI_EMAIL_BOUNCE_ADDRESS": "bounces"}, r"^TUTTI_EMAIL_BOUNCE_ADDRESS is wrong"),
+        (
+            {"TUTTI_EMAIL_BOUNCE_ADDRESS": "B <b@example.com>"},
+            r"^TUTTI_EMAIL_BOUNCE_ADDRESS is wrong: .* name",
+        ),
+        (
+            {"TUTTI_EMAIL_BOUNCE_ADDRESS": f"{'b' * 20}@example.com"},
+            r"is wrong: .*19 characters before the @",
+        ),
+        ({"TUTTI_EMAIL_POSTAL_ADDRESS": "1 Street\nTown"}, r"^TUTTI_EMAIL_POSTAL_ADDRESS is wrong"),
+        ({"TUTTI_EMAIL_TEMPLATES": "/no/such/folder"}, r"^TUTTI_EMAIL_TEMPLATES is wrong: .*director"),
         ({"TUTTI_EMAIL_HOTS": "x"}, r"^TUTTI_EMAIL_HOTS is no setting .* did you mean TUTTI_EMAIL_HOST\?$"),
         ({"TUTTI_EMAIL_USERNAME": "u"}, r"^TUTTI_EMAIL_PASSWORD is not set"),
         (
