@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from activities.channels import email, paid_media, sdr_task, web_personalization, webhook
+from activities.channels import email, executive, paid_media, sdr_task, web_personalization, webhook
 from activities.channels._bounce_tokens import BounceTokens
 from activities.channels._bounces import (
     MAX_BOUNCE_BYTES,
@@ -53,6 +53,7 @@ from activities.channels.paid_media import (
 )
 from activities.channels.sdr_task import SdrTask, SdrTaskSettings
 from activities.channels.web_personalization import SegmentUpdate, WebPersonalizationSettings
+from activities.channels.executive import ExecutiveSettings
 from activities.channels.webhook import WebhookPayload, WebhookSettings
 from ledger import Ledger
 
@@ -72,6 +73,7 @@ __all__ = [
     "ChannelSettingsError",
     "Crossing",
     "EmailSettings",
+    "ExecutiveSettings",
     "ForgedBounceError",
     "HandOver",
     "Matching",
@@ -111,6 +113,7 @@ CHANNELS: Mapping[str, Callable[[ChannelEnvironment], ChannelActivities]] = Mapp
         "web_personalization": lambda environment: web_personalization.build(
             environment, read_settings(WebPersonalizationSettings)
         ),
+        "executive": lambda environment: executive.build(environment, read_settings(ExecutiveSettings)),
         "webhook": lambda environment: webhook.build(environment, read_settings(WebhookSettings)),
     }
 )

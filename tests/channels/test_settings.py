@@ -1,5 +1,8 @@
+from pathlib import Path
+
 import pytest
 
+import tutti.local
 from activities.channels import (
     CHANNELS,
     ChannelSettings,
@@ -7,6 +10,7 @@ from activities.channels import (
     EmailSettings,
     PaidMediaSettings,
     SdrTaskSettings,
+    ExecutiveSettings,
     StartTls,
     UnknownChannelError,
     WebhookSettings,
@@ -19,6 +23,11 @@ from ledger import Ledger
 from tests.channels.support import LINKS
 
 EMAIL = {"TUTTI_EMAIL_HOST": "mail.example.com", "TUTTI_EMAIL_SENDER": "Northwind <sales@example.com>"}
+EXECUTIVE = {
+    "TUTTI_EXECUTIVE_HOST": "mail.example.com",
+    "TUTTI_EXECUTIVE_SENDER": "Tutti <tutti@example.com>",
+    "TUTTI_EXECUTIVE_DIRECTORY": str(Path(tutti.local.__file__).with_name("executives.yaml")),
+}
 WEBHOOK = {"TUTTI_WEBHOOK_URL": "https://crm.example.com/", "TUTTI_WEBHOOK_SECRET": "whsec_" + "A" * 32}
 VENDORS = {
     f"TUTTI_{channel}_{name}": value
@@ -29,7 +38,7 @@ VENDORS = {
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (EMAIL | WEBHOOK | VENDORS).items():
+    for name, value in (EMAIL | EXECUTIVE | WEBHOOK | VENDORS).items():
         monkeypatch.setenv(name, value)
 
 
@@ -54,7 +63,7 @@ async def test_every_channel_hands_over_and_those_that_can_take_back(ledger: Led
 
 
 async def test_an_unknown_channel_is_named_with_the_known_ones(ledger: Ledger) -> None:
-    with pytest.raises(UnknownChannelError, match="no channel 'fax'; known are email, paid_media, sdr_task"):
+    with pytest.raises(UnknownChannelError, match="no channel 'fax'; known are email, executive, paid_media"):
         build_channel("fax", ledger=ledger, unsubscribe=LINKS)
 
 
@@ -107,6 +116,26 @@ def test_a_wrong_mail_setting_is_one_line_that_names_the_variable(
 
     assert "\n" not in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"TUTTI_EXECUTIVE_DIRECTORY": None}, r"^TUTTI_EXECUTIVE_DIRECTORY is not set; it must hold a YAML"),
+        ({"TUTTI_EXECUTIVE_DIRECTORY": "/no/such/file"}, r"^TUTTI_EXECUTIVE_DIRECTORY is wrong: .*file"),
+        ({"TUTTI_EXECUTIVE_USERNAME": "u"}, r"^TUTTI_EXECUTIVE_PASSWORD is not set"),
+        ({"TUTTI_EXECUTIVE_SENDER": "tutti"}, r"^TUTTI_EXECUTIVE_SENDER is wrong: write it like"),
+        ({"TUTTI_EXECUTIVE_TEMPLATES": "x"}, r"^TUTTI_EXECUTIVE_TEMPLATES is no setting of this channel"),
+    ],
+)
+def test_a_wrong_setting_of_the_executive_channel_names_its_own_variable(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, str | None], says: str
+) -> None:
+    for name, value in changes.items():
+        monkeypatch.delenv(name) if value is None else monkeypatch.setenv(name, value)
+
+    with pytest.raises(ChannelSettingsError, match=says):
+        read_settings(ExecutiveSettings)
 
 
 @pytest.mark.parametrize("secret", ["hunter2", "whsec_hunter2", "whsec_", "A" * 40])

@@ -21,6 +21,7 @@ from tutti.local import Layout, Paths, Ports, Secrets, standard_children
             ("paid_media", "sdr_task", "web_personalization", "webhook"),
             {"paid_media", "sdr_task", "web_personalization", "webhook", "vendors"},
         ),
+        (("email", "executive"), {"email", "executive"}),
     ],
 )
 def test_only_named_channels_that_came_with_tutti_get_a_worker(

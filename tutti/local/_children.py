@@ -39,6 +39,10 @@ PRELOADED = (
 """What the Python children import anyway: done once, before they are forked."""
 
 
+_EXECUTIVES = Path(__file__).with_name("executives.yaml")
+"""Made-up executives, whose mail ends in the sink."""
+
+
 class Addresses(Frozen):
     """Where the stack can be reached."""
 
@@ -100,6 +104,11 @@ class Layout(Frozen):
             "TUTTI_EMAIL_PORT": str(self.ports.mail),
             "TUTTI_EMAIL_SENDER": "Tutti <tutti@example.com>",
             "TUTTI_EMAIL_STARTTLS": "off",
+            "TUTTI_EXECUTIVE_HOST": LOOPBACK,
+            "TUTTI_EXECUTIVE_PORT": str(self.ports.mail),
+            "TUTTI_EXECUTIVE_SENDER": "Tutti <tutti@example.com>",
+            "TUTTI_EXECUTIVE_STARTTLS": "off",
+            "TUTTI_EXECUTIVE_DIRECTORY": str(_EXECUTIVES),
             # What a sink or vendor of this stack calls back with is the secret that it was called with.
             "TUTTI_OUTCOMES_SECRET": self.secrets.webhook_secret.get_secret_value(),
             "TUTTI_WEBHOOK_URL": f"{self.addresses.webhook}/",
@@ -168,7 +177,11 @@ class ChildSpec:
             raise ValueError(f"{self.name}: a probe is for Readiness.PROBED, and that needs one")
 
 
-_SINK_CHANNELS = {"email": "e-mail channel", "webhook": "webhook channel"}
+_SINK_CHANNELS = {
+    "email": "e-mail channel",
+    "webhook": "webhook channel",
+    "executive": "executive channel",
+}
 _VENDOR_CHANNELS = {
     "sdr_task": "task channel",
     "web_personalization": "site channel",
