@@ -75,7 +75,8 @@ def a_meeting(fields: dict[str, str | None] | None = None, **changes: object) ->
         "open questions": "price of the second site",
         "invitation": "Shall we talk about the second site?",
         "place": "https://meet.example.com/42",
-    } | (fields or {})
+    }
+    given |= fields or {}
     return a_touch(
         channel="executive",
         action="send_executive_invitation",

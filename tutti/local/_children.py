@@ -104,6 +104,8 @@ class Layout(Frozen):
             "TUTTI_EMAIL_PORT": str(self.ports.mail),
             "TUTTI_EMAIL_SENDER": "Tutti <tutti@example.com>",
             "TUTTI_EMAIL_STARTTLS": "off",
+            "TUTTI_EMAIL_BOUNCE_ADDRESS": "bounces@example.com",
+            "TUTTI_EMAIL_POSTAL_ADDRESS": "Tutti, 1 Example Street, Exampleton",
             "TUTTI_EXECUTIVE_HOST": LOOPBACK,
             "TUTTI_EXECUTIVE_PORT": str(self.ports.mail),
             "TUTTI_EXECUTIVE_SENDER": "Tutti <tutti@example.com>",
