@@ -144,6 +144,12 @@ def test_a_server_that_changes_the_case_of_addresses_does_no_harm() -> None:
     assert bounce.touch_id == SHORT
 
 
+def test_the_line_that_a_mail_servers_pipe_puts_first_does_no_harm() -> None:
+    raw = b"From MAILER-DAEMON  Mon Mar  2 09:00:05 2026\n" + sample("postfix").replace(b"\r\n", b"\n")
+
+    assert read_bounce(raw, links=TOKENS) == read_bounce(sample("postfix"), links=TOKENS)
+
+
 def test_a_long_touch_that_the_bounce_does_not_name_is_unknown() -> None:
     raw = without(sample("postfix", LONG), "X-Tutti-Touch", "X-Tutti-Token")
 
