@@ -7,10 +7,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jinja2 import Environment
+from jinja2.meta import find_undeclared_variables
 
-from activities.channels import ChannelSettingsError
-from activities.channels._templates import linked, paragraphs_of
+from activities.channels import ChannelSettingsError, EmailSettings, ExecutiveSettings
+from activities.channels._message import HTML_LAYOUT, TEXT_LAYOUT, UNSUBSCRIBE_PLACEHOLDER
+from activities.channels._templates import OWN_TEMPLATES, linked, paragraphs_of
 from domain import ReceiptStatus
+from governance.content import PLACEHOLDER
 from ledger import Ledger
 from tests.channels.support import (
     ADA,
@@ -107,6 +111,27 @@ async def test_the_placeholder_in_a_text_becomes_the_link(ledger: Ledger) -> Non
     assert f"Not for you? {LINK}" in plain
     assert f'<a href="{LINK}">Not for you?</a>' in html
     assert "{{" not in plain + html
+
+
+def test_the_placeholder_is_the_one_that_contents_of_plays_leave() -> None:
+    assert f"{{{{ {PLACEHOLDER} }}}}" == UNSUBSCRIBE_PLACEHOLDER
+
+
+def test_the_guide_names_every_setting_and_every_value_of_the_layouts() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "channels-email.md").read_text(encoding="utf-8")
+    settings = [f"TUTTI_EMAIL_{name.upper()}" for name in EmailSettings.model_fields]
+    settings += [f"_{name.upper()}" for name in ExecutiveSettings.model_fields]
+
+    assert [name for name in settings if name not in guide] == []
+    assert [name for name in _values_of_layouts() if f"`{name}`" not in guide] == []
+
+
+def _values_of_layouts() -> set[str]:
+    """What the layouts use, as Jinja reads them."""
+    environment = Environment(autoescape=True)
+    environment.filters["linked"] = linked
+    sources = [(OWN_TEMPLATES / name).read_text(encoding="utf-8") for name in (TEXT_LAYOUT, HTML_LAYOUT)]
+    return set().union(*(find_undeclared_variables(environment.parse(source)) for source in sources))
 
 
 @pytest.mark.parametrize(
