@@ -39,7 +39,7 @@ _HEURISTIC_BYTES = 64_000  # a notice stands at the top, and the heuristics are 
 _MAX_CANDIDATES = 50
 
 _BOUNDARY = re.compile(rb"boundary[\s*0-9]*=", re.IGNORECASE)
-_EMBEDDED = re.compile(rb"message/", re.IGNORECASE)
+_EMBEDDED = re.compile(rb"content-type:\s*message/", re.IGNORECASE)
 _DELIMITER = re.compile(rb"^--", re.MULTILINE)
 _VERP = re.compile(rb"\+([a-z2-7]{20,63})@", re.IGNORECASE)
 _SIGNED = re.compile(rb"X-Tutti-Token:\s{0,4}([a-z2-7]{20,800})", re.IGNORECASE)
