@@ -181,7 +181,7 @@ def _email_worker(client: Client, policies: PolicySet, ledger: Ledger, port: int
     settings = EmailSettings(
         host="127.0.0.1", port=port, sender="Sales <sales@example.com>", starttls=StartTls.OFF
     )
-    hand_over = email_channel.build(ChannelEnvironment(ledger=ledger, unsubscribe=links), settings)
+    hand_over = email_channel.build(ChannelEnvironment(ledger=ledger, unsubscribe=links), settings).hand_over
     task_queue = policies.channels["email"].handover.task_queue
     return Worker(
         client, task_queue=task_queue, activities=[hand_over], graceful_shutdown_timeout=processes.GRACE

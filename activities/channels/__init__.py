@@ -39,6 +39,7 @@ from activities.channels._settings import (
 from activities.channels._smtp import StartTls
 from activities.channels._unsubscribe import UnsubscribeClaim, UnsubscribeLinks, UnsubscribeTokenError
 from activities.channels.email import EmailSettings
+from activities.channels.executive import ExecutiveSettings
 from activities.channels.paid_media import (
     BatchResults,
     Matching,
@@ -53,7 +54,6 @@ from activities.channels.paid_media import (
 )
 from activities.channels.sdr_task import SdrTask, SdrTaskSettings
 from activities.channels.web_personalization import SegmentUpdate, WebPersonalizationSettings
-from activities.channels.executive import ExecutiveSettings
 from activities.channels.webhook import WebhookPayload, WebhookSettings
 from ledger import Ledger
 

@@ -14,7 +14,13 @@ from pydantic_settings import SettingsConfigDict
 from temporalio import activity
 
 from activities.channels._bounce_tokens import MAX_BOUNCE_LOCAL_PART
-from activities.channels._contract import AtMostOnce, ChannelActivities, ChannelEnvironment, Crossing, receipt_for
+from activities.channels._contract import (
+    AtMostOnce,
+    ChannelActivities,
+    ChannelEnvironment,
+    Crossing,
+    receipt_for,
+)
 from activities.channels._message import Letterhead, compose, layouts
 from activities.channels._mime import UnsendableError, message_id_of
 from activities.channels._smtp import SmtpClient, SmtpSettings, parse_address

@@ -61,7 +61,7 @@ def the_activity(ledger: Ledger, port: int, directory: Path, *, timeout: float =
             timeout_seconds=timeout,
             directory=directory,
         ),
-    )
+    ).hand_over
 
 
 def a_meeting(fields: dict[str, str | None] | None = None, **changes: object) -> Touch:
