@@ -59,7 +59,7 @@ def _recalls(file: PlayFile, play: Play, policies: PolicySet) -> Iterator[Advice
 
 
 def shortest(play: Play) -> timedelta:
-    """Return the least time that a run spends waiting before it comes to its end; signals may come at once."""
+    """Return the least time that a run spends waiting before it comes to its end; signals come at once."""
     ahead: list[tuple[timedelta, str]] = [(timedelta(0), play.first)]
     done: set[str] = set()
     while ahead:

@@ -26,6 +26,7 @@ from domain import (
     Reading,
     ReasonCode,
     SignalKind,
+    SupportCase,
     TouchRecord,
     TouchStatus,
 )
@@ -133,6 +134,7 @@ class Stage:
         self.touches: list[TouchRecord] = []
         self.seen: dict[SignalKind, datetime] = {}
         self.readings: tuple[Reading, ...] = ()
+        self.cases: tuple[SupportCase, ...] = ()
         self.past: tuple[PlayPast, ...] = ()
         self.pinned: dict[tuple[str, str], Play] = {}
         self.number = 1
@@ -145,7 +147,7 @@ class Stage:
             contacts=self.contacts,
             readings=self.readings,
             touches=tuple(self.touches),
-            circumstances=Circumstances(latest=self.seen),
+            circumstances=Circumstances(latest=self.seen, open_cases=self.cases),
             run=self.run if with_run and self.run is not None and not self.run.status.final else None,
             move_to=move_to,
             asks=asks,

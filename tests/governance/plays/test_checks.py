@@ -56,9 +56,9 @@ steps:
   - id: group
     parallel:
       - id: one
-        touch: {channel: email, action: send_play_email, to: [champion], content: hello, value: 1, propensity: 0.1}
+        touch: {channel: email, action: send, to: [champion], content: hello, value: 1, propensity: 0.1}
       - id: two
-        touch: {channel: email, action: send_play_email, to: [influencer], content: hello, value: 1, propensity: 0.1}
+        touch: {channel: email, action: send, to: [influencer], content: hello, value: 1, propensity: 0.1}
     then: end
 """
 
@@ -99,7 +99,7 @@ def test_the_play_itself_has_no_mistake() -> None:
         ("same_as: letter", "same_as: lettre", "lettre", "there is no touch called 'lettre'"),
         ("then: end\n", "then: ed\n", "ed", "there is no step 'ed'"),
         ("actor: plays", "actor: play", "play", "there is no actor 'play'; did you mean `plays`?"),
-        ("channel: email\n", "channel: emial\n", "emial", "there is no channel 'emial'; did you mean `email`?"),
+        ("channel: email\n", "channel: emial\n", "emial", "there is no channel 'emial'; did you mean `email`?"),  # noqa: E501 - a table
         ("content: hello\n", "content: helo\n", "helo", "there is no content 'helo'; did you mean `hello`?"),
         ("{channel: sdr_task, action", "{channel: sdr_tsk, action", "sdr_tsk", "did you mean `sdr_task`?"),
         ("intents: [closing]", "plays: [renewal]", "renewal", "there is no other play 'renewal'"),
@@ -125,13 +125,13 @@ def test_the_play_itself_has_no_mistake() -> None:
         ("{id: bought,", "{id: too_long,", "too_long", "ending of its own"),
         ("id: pause", "id: end", "end", "give the step another name"),
         ("    wait: {for: 3d}\n", "", "pause", "one of touch, wait, branch and parallel; this one has none"),
-        ("    wait: {for: 3d}\n", "    wait: {for: 3d}\n    branch: [{go: end}]\n", "pause", "wait and branch"),
+        ("    wait: {for: 3d}\n", "    wait: {for: 3d}\n    branch: [{go: end}]\n", "pause", "wait and branch"),  # noqa: E501 - a table
         ("wait: {for: 3d}", "wait: {for: 3d, business_days: 2}", "{for", "exactly one of"),
         ("wait: {for: 3d}", "wait: {signal: [reply]}", "{signal", "belong together"),
         ("wait: {for: 3d}", "wait: {for: 3d, at_most: 2d}", "{for", "belong together"),
-        ("wait: {for: 3d}", "wait: {for: 3d}\n    if_suppressed: stop", "if_suppressed", "belongs to a touch"),
+        ("wait: {for: 3d}", "wait: {for: 3d}\n    if_suppressed: stop", "if_suppressed", "belongs to a touch"),  # noqa: E501 - a table
         ("      - {go: end}\n", "", "{when", "the last way of a branch has no condition"),
-        ("      - {outcome: click, of: letter, go: call}\n", "      - {go: call}\n", "{go", "only the last way"),
+        ("      - {outcome: click, of: letter, go: call}\n", "      - {go: call}\n", "{go", "only the last way"),  # noqa: E501 - a table
         ("click, of: letter, go", "click, go", "{outcome", "belong together"),
         ("click, of: letter, go", "click, of: letter, when: 'true', go", "{outcome", "either"),
         ("[reply], message", "[reply], when: 'true', message", "replied", "either `on`"),
@@ -144,7 +144,7 @@ def test_the_play_itself_has_no_mistake() -> None:
         ("to: {same_as: letter}", "to: {same_as: one}", "one", "one is not surely over before call begins"),
         ("of: letter, go", "of: one, go", "one", "one never comes before which"),
         ("to: [influencer]", "to: [champion]", "[champion]", "two and one would go to the same person"),
-        ("email, action: send_play_email, to: [influencer], content: hello", "sdr_task, action: create_task, content: note", "two", "two addresses nobody"),  # noqa: E501 - a table
+        ("email, action: send, to: [influencer], content: hello", "sdr_task, action: create_task, content: note", "two", "two addresses nobody"),  # noqa: E501 - a table
     ],
 )  # fmt: skip
 def test_a_mistake_is_shown_with_its_place_and_a_caret(old: str, new: str, marked: str, words: str) -> None:

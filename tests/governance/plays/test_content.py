@@ -1,4 +1,4 @@
-"""Contents are templates that only show names and choose; a name that does not exist is an error before use."""
+"""Contents are templates that only show names and choose; an unknown name is an error before use."""
 
 from __future__ import annotations
 
@@ -71,7 +71,10 @@ def test_what_a_person_is_called_is_no_template() -> None:
 
 def test_what_is_not_known_can_be_asked_for_but_not_shown() -> None:
     bare = AMIRA.model_copy(update={"title": None})
-    asked = "subject: Hi\ntext: 'Hi{% if contact.title %} {{ contact.title }}{% endif %}, {{ account.owner | default(\"us\") }}'\n"
+    asked = (
+        "subject: Hi\ntext: 'Hi{% if contact.title %} {{ contact.title }}{% endif %}, "
+        '{{ account.owner | default("us") }}\'\n'
+    )
     assert content(asked).fill(speaking(bare)).text == "Hi, us"
 
     with pytest.raises(ContentError, match=r"content own: contact\.title is not known"):
