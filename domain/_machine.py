@@ -202,6 +202,7 @@ def _apply_to_touches(turn: Turn, event: Delivered | TouchSettled | RecallAsked 
     match event:
         case Delivered():
             touching.deliver(turn, event)
+            running.take_back_late(turn, event.receipt.touch_id)
             observing.learn_from_receipt(turn, event.receipt)
         case TouchSettled():
             settling.settle_touch(turn, event)

@@ -21,6 +21,7 @@ from domain._state import (
     EXIT_REACH,
     PAST_PLAYS_LIMIT,
 )
+from domain._touch import TouchRecord
 from domain._turn import Turn, trim
 from domain._vocabulary import Displacement, PlayStatus, ProposalStatus, ReasonCode, TouchStatus
 
@@ -30,7 +31,7 @@ REVIEW_GAP = timedelta(seconds=60)
 """Exit conditions are looked at when the world changes, in a stream of changes at most this often."""
 REFUSALS_REMEMBERED = 20
 """Plays of which it is remembered why they did not enter the last time."""
-CANCELLED, DISPLACED, TOO_LONG = "cancelled", "displaced", "too_long"
+CANCELLED, DISPLACED, GOAL, TOO_LONG = "cancelled", "displaced", "goal", "too_long"
 _MADE = frozenset({TouchStatus.HANDED_OVER, TouchStatus.UNKNOWN})
 
 
@@ -142,11 +143,24 @@ def finish(turn: Turn, before: PlayRun, ended: PlayRun) -> None:
     why = ended.end_message or "its steps are done"
     turn.note(f"Play {ended.run_id} {ended.status.value}: {why}")
     _drop_pending(turn, before, ReasonCode.PLAY_ENDED, f"{ended.run_id} {ended.status.value}: {why}")
-    if ended.status is not PlayStatus.COMPLETED or ended.end_id != "goal":
-        for touch in tuple(state.touches.values()):
-            own = touch.play is not None and touch.play.run_id == ended.run_id
-            if own and touch.play is not None and touch.play.step in ended.recalls and touch.status in _MADE:
-                recalling.begin(turn, touch, f"{ended.run_id} {ended.status.value}: {why}")
+    for touch in tuple(state.touches.values()):
+        _take_back(turn, ended, touch)
+
+
+def take_back_late(turn: Turn, touch_id: str) -> None:
+    """Take back what a channel has made of a run that ended while it was at it."""
+    touch = turn.state.touches.get(touch_id)
+    ended = turn.state.ended_runs.get(touch.play.run_id) if touch is not None and touch.play else None
+    if touch is not None and ended is not None:
+        _take_back(turn, ended, touch)
+
+
+def _take_back(turn: Turn, ended: PlayRun, touch: TouchRecord) -> None:
+    if touch.play is None or touch.play.run_id != ended.run_id or touch.status not in _MADE:
+        return
+    if touch.play.step in ended.recalls and ended.end_id != GOAL:
+        why = ended.end_message or "its steps are done"
+        recalling.begin(turn, touch, f"{ended.run_id} {ended.status.value}: {why}")
 
 
 def begin(turn: Turn, run: PlayRun) -> None:
