@@ -208,11 +208,16 @@ def suspend(turn: Turn, run: PlayRun, *, by: str, rule: PlayPreemption) -> None:
 
 
 def suspended(turn: Turn, before: PlayRun, now: PlayRun) -> None:
-    """Take in a run that has been suspended; its open proposals end, and are made again later."""
+    """Take in a run that has been suspended; its open proposals end, and are made again later.
+
+    One that is with its channel may be too far on to be stopped: the run keeps it until the channel has said
+    so, and does not make it twice.
+    """
     outdate(turn)
-    store(turn, now)
-    turn.note(f"Play {now.run_id} suspended for {now.suspended_by}")
     _drop_pending(turn, before, ReasonCode.PLAY_SUSPENDED, f"{now.run_id} stands back for {now.suspended_by}")
+    flying = tuple(proposal_id for proposal_id in before.pending if proposal_id in turn.state.open)
+    store(turn, now.model_copy(update={"pending": flying}))
+    turn.note(f"Play {now.run_id} suspended for {now.suspended_by}")
 
 
 def cancel(turn: Turn, event: PlayCancelled) -> None:
@@ -248,11 +253,12 @@ def settle(turn: Turn) -> None:
     for run in tuple(turn.state.runs.values()):
         if run.ends_by <= turn.now:
             end(turn, run, PlayStatus.EXITED, TOO_LONG, "it has lasted as long as it may")
-        elif run.status is PlayStatus.ACTIVE:
-            _collect(turn, run)
-        elif run.resume_at is None and run.resume_after_seconds is not None and _is_over(turn, run):
-            at = turn.now + timedelta(seconds=run.resume_after_seconds)
-            store(turn, run.model_copy(update={"resume_at": at}))
+            continue
+        left = _collected(turn, run)
+        suspended_for_now = left.status is PlayStatus.SUSPENDED and left.resume_at is None
+        if suspended_for_now and left.resume_after_seconds is not None and _is_over(turn, left):
+            at = turn.now + timedelta(seconds=left.resume_after_seconds)
+            store(turn, left.model_copy(update={"resume_at": at}))
 
 
 def _is_over(turn: Turn, run: PlayRun) -> bool:
@@ -260,16 +266,18 @@ def _is_over(turn: Turn, run: PlayRun) -> bool:
     return by not in turn.state.open and by not in turn.state.runs
 
 
-def _collect(turn: Turn, run: PlayRun) -> None:
+def _collected(turn: Turn, run: PlayRun) -> PlayRun:
     """Move the run's proposals that have ended from those pending to what became of its steps."""
     ended = [proposal_id for proposal_id in run.pending if proposal_id not in turn.state.open]
     if not ended:
-        return
+        return run
     steps = [*run.steps, *(_step(turn, run, proposal_id) for proposal_id in ended)]
     pending = tuple(proposal_id for proposal_id in run.pending if proposal_id not in ended)
     update = {"steps": tuple(steps[-STEPS_REMEMBERED:]), "pending": pending}
-    turn.state.runs[run.run_id] = run.model_copy(update=update)
-    plan_again(turn)
+    turn.state.runs[run.run_id] = run = run.model_copy(update=update)
+    if run.status is PlayStatus.ACTIVE:
+        plan_again(turn)
+    return run
 
 
 def _step(turn: Turn, run: PlayRun, proposal_id: str) -> PlayStep:
@@ -312,9 +320,11 @@ def _matches(rule: PlayPreemption, proposal: Proposal) -> bool:
 
 
 def _addressed(turn: Turn, run: PlayRun) -> frozenset[str | None]:
-    """Return everybody to whom the run has made a touch."""
+    """Return everybody to whom the run has made a touch, or is making one."""
     return frozenset(
         touch.contact_id
         for touch in turn.state.touches.values()
-        if touch.play is not None and touch.play.run_id == run.run_id
+        if touch.play is not None
+        and touch.play.run_id == run.run_id
+        and touch.status is not TouchStatus.RELEASED
     ) - {None}

@@ -107,7 +107,6 @@ def _resumed(run: PlayRun) -> PlayRun:
     return run.model_copy(
         update={
             "status": PlayStatus.ACTIVE,
-            "pending": (),
             # What the suspension took back was never tried, and would only push out what was.
             "steps": tuple(each for each in run.steps if each.reason is not ReasonCode.PLAY_SUSPENDED),
             "suspended_by": None,

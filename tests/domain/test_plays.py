@@ -25,6 +25,7 @@ from domain import (
     PlayStatus,
     ProposalStatus,
     ReasonCode,
+    ReceiptStatus,
     Role,
     SignalKind,
     Verdict,
@@ -209,6 +210,18 @@ def test_an_exit_by_the_audience_does_not_listen_to_others() -> None:
     assert shell.state.runs == {}
 
 
+def test_whom_a_channel_did_not_reach_has_not_been_addressed() -> None:
+    audience = PlayExit(
+        exit_id="objected", on=(SignalKind.OPT_OUT,), message="They do not want it.", audience_only=True
+    )
+    shell = entered(exits=(audience,))
+    shell.wait(seconds=3)
+    shell.rule({"surge.1.first.1": Verdict.ALLOW})
+    shell.deliver(ReceiptStatus.UNDELIVERED)
+    seen(shell, SignalKind.OPT_OUT, contact_id="amira")
+    assert the_run(shell).status is PlayStatus.ACTIVE
+
+
 def test_an_old_signal_ends_no_run_that_began_later() -> None:
     shell = waiting(exits=(REPLIED,))
     seen(shell, SignalKind.REPLY, observed_at=START - timedelta(days=2))
@@ -336,6 +349,30 @@ def test_a_play_displaces_another_by_rule_and_the_first_goes_on_after_it() -> No
     assert resumed.run is not None
     assert resumed.run.run_id == "surge.1"
     assert resumed.run.status is PlayStatus.SUSPENDED
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [(ReceiptStatus.ACCEPTED, ReasonCode.ALLOWED), (ReceiptStatus.UNDELIVERED, ReasonCode.PLAY_SUSPENDED)],
+)
+def test_a_run_that_stands_back_while_its_touch_is_with_the_channel_learns_what_became_of_it(
+    told: ReceiptStatus, reason: ReasonCode
+) -> None:
+    shell = entered()
+    shell.wait(seconds=3)
+    shell.rule({"surge.1.first.1": Verdict.ALLOW})
+    shell.send(PlayAsked(ask=PlayAsk(play_id="urgent", asked_by="dana.reyes", asked_at=shell.now)))
+    back = the_run(shell).model_copy(
+        update={"status": PlayStatus.SUSPENDED, "pending": (), "suspended_by": "urgent.2"}
+    )
+    urgent = play_run(2, run_id="urgent.2", play_id="urgent")
+    shell.plan(run=back, entered=urgent, proposals=(play_proposal(urgent, urgent.pending[0]),))
+    assert shell.state.runs["surge.1"].pending == ("surge.1.first.1",)
+    shell.deliver(told)
+    run = shell.state.runs["surge.1"]
+    assert run.status is PlayStatus.SUSPENDED
+    assert run.pending == ()
+    assert [(step.step, step.reason) for step in run.steps] == [("first", reason)]
 
 
 def test_a_proposal_that_wins_makes_the_run_stand_back_and_it_goes_on_after_its_rest() -> None:

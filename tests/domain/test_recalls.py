@@ -174,3 +174,15 @@ def test_a_rate_limit_says_when_the_touch_is_ruled_on_again(wait: timedelta, due
     assert shell.state.outbox[-1].type == "proposal" or any(
         fact.type == "proposal" and fact.reason is ReasonCode.RATE_LIMITED for fact in shell.state.outbox
     )
+
+
+def test_what_a_channel_makes_although_the_run_has_ended_is_taken_back_as_well() -> None:
+    run = play_run(exits=(LOST,), recalls=("first",))
+    shell = Shell(Observed(observation=signal(kind=SignalKind.INTENT_SURGE, enters=("surge",))))
+    shell.plan(entered=run, proposals=(play_proposal(run),))
+    shell.wait(seconds=3)
+    shell.rule({"surge.1.first.1": Verdict.ALLOW}, handover=TAKES_BACK)
+    seen(shell, SignalKind.DEAL_LOST)
+    assert not [effect for effect in shell.effects if isinstance(effect, TakeBack)]
+    shell.deliver(provider_ref="task-7")
+    assert shell.recall().recall.provider_ref == "task-7"

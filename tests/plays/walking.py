@@ -44,6 +44,7 @@ from domain import (
 from governance import Play, PolicySet, compile_policy_set, load_policy_set
 from tests.builders import account, contact, signal
 from tutti.simulator import Simulator
+from tutti.standing import TouchBook
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 MONDAY: Final = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
@@ -66,21 +67,20 @@ def policies() -> PolicySet:
     return load_policy_set(ROOT / "policies")
 
 
-def edited(**changes: tuple[str, str]) -> PolicySet:
-    """Return the default set with one text replaced in each file named; `__` stands for `/`."""
-    files = dict(policies().files)
+def edited(set_: PolicySet, **changes: tuple[str, str]) -> PolicySet:
+    """Return a set with one text replaced in each file named."""
+    files = dict(set_.files)
     for name, (old, new) in changes.items():
-        path = name.replace("__", "/") + ".yaml"
+        path = f"{name}.yaml"
         assert old in files[path], f"{path} does not say {old!r} any more"
         files[path] = files[path].replace(old, new, 1)
     return compile_policy_set(files)
 
 
-@cache
-def asking() -> PolicySet:
-    """The default set, with a person to be asked about everything."""
-    rule = "require:\n  - {id: about-everything, when: proposal.value >= 0.0, message: A person decides.}\n"
-    return edited(approvals=("require:\n", rule))
+def asking(set_: PolicySet) -> PolicySet:
+    """Return a set with a person to be asked about every touch of a play."""
+    rule = "{id: every-play, when: actor.kind == ActorKind.SYSTEM, message: A person decides.}"
+    return edited(set_, approvals=("require:\n", f"require:\n  - {rule}\n"))
 
 
 @dataclass
@@ -95,7 +95,8 @@ class Recording(Simulator):
         for name, value in vars(self).items():
             if isinstance(value, (list, dict, set)):
                 setattr(other, name, copy.copy(value))
-        other._book = copy.deepcopy(self._book)
+            elif isinstance(value, TouchBook):
+                setattr(other, name, copy.deepcopy(value))
         return other
 
     def tick(self) -> bool:
@@ -153,7 +154,9 @@ def introduced(
     """An account with a buying group in which every role is taken."""
     made = Recording(set_ or policies(), account_id, at)
     where: dict[str, object] = {"time_zone": "Europe/London", "country": "GB"} | known
-    made.send([Observed(observation=account(account_id, tier="tier_1", domain="northwind.example.com", **where))])
+    made.send(
+        [Observed(observation=account(account_id, tier="tier_1", domain="northwind.example.com", **where))]
+    )
     for name, role in PEOPLE.items():
         made.send([Observed(observation=person(name, role=role, **where))])
     made.send([Observed(observation=person(STRANGER, role="unknown", **where))])
@@ -162,7 +165,12 @@ def introduced(
 
 def person(name: str, **changes: object) -> object:
     """Somebody who may be addressed over every channel."""
-    given = {"title": "Head of Operations", "consent": "granted", "consent_basis": "express", "phone": "+442079460000"}
+    given = {
+        "title": "Head of Operations",
+        "consent": "granted",
+        "consent_basis": "express",
+        "phone": "+442079460000",
+    }
     return contact(name, **(given | {"consent_at": MONDAY - timedelta(days=10)} | changes))
 
 
@@ -322,10 +330,15 @@ def resting_steps(play: Play) -> set[str]:
 
 @cache
 def mapped(play_id: str) -> Map:
-    """Walk through a default play until every step was reached, in every state of its touches."""
-    play = policies().plays[play_id]
+    """Walk through a play of the default set."""
+    return walked(play_id, policies())
+
+
+def walked(play_id: str, set_: PolicySet) -> Map:
+    """Walk through a play until every step was reached, in every state of its touches."""
+    play = set_.plays[play_id]
     found = Map(play)
-    queue = found.follow(begun(play))
+    queue = found.follow(begun(play, set_))
     while queue and not resting_steps(play) <= found.steps:
         # Most of what decides on a branch happens while a run waits.
         queue.sort(key=lambda stand: stand.how != WAITING)
@@ -336,11 +349,12 @@ def mapped(play_id: str) -> Map:
             queue.extend(found.follow(sim))
             if resting_steps(play) <= found.steps:
                 break
+    strict = asking(set_)
     for stand in [each for each in found.stands if each.how == "in_window"]:
         held, asked, free = (found.stands[stand].fork() for _ in range(3))
         held.send([hold(held)])
         found.follow(held)
-        asked.publish(asking())
+        asked.publish(strict)
         found.follow(asked)
         free.run_to(free.now + timedelta(days=3))
         found.follow(free)
@@ -351,9 +365,7 @@ def hold(sim: Recording, **length: float) -> HoldPlaced:
     """A person's freeze of the account."""
     until = sim.now + timedelta(**(length or {"days": 1}))
     return HoldPlaced(
-        hold=Hold(
-            hold_id="h1", placed_by="dana.reyes", reason="a call", placed_at=sim.now, expires_at=until
-        )
+        hold=Hold(hold_id="h1", placed_by="dana.reyes", reason="a call", placed_at=sim.now, expires_at=until)
     )
 
 
