@@ -65,7 +65,10 @@ def apply_plan(turn: Turn, event: Planned) -> None:
         running.refused(turn, refusal.play_id, refusal.message)
     before = state.runs.get(planning.run_id) if planning.run_id is not None else None
     if plan.run is not None and before is not None and plan.run.run_id == before.run_id:
-        state.play_moves.pop(before.run_id, None)
+        move = state.play_moves.pop(before.run_id, None)
+        if move is not None and plan.run.policy_digest == move.policy_digest:
+            for touch_id, touch in state.touches.items():
+                state.touches[touch_id] = move.renamed(touch, before.run_id)
         _apply_move(turn, before, plan.run)
     if plan.entered is not None:
         _enter(turn, plan.entered, heard)

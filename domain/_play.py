@@ -142,6 +142,13 @@ class PlayMove(Frozen):
     steps: Annotated[dict[Identifier, Identifier], Field(max_length=100)] = {}
     """Old step to new step, where they are called differently."""
 
+    def renamed(self, touch: TouchRecord, run_id: str) -> TouchRecord:
+        """Return a touch; one that the run has made bears the name that its step has now."""
+        ref = touch.play
+        if ref is None or ref.run_id != run_id or ref.step not in self.steps:
+            return touch
+        return touch.model_copy(update={"play": ref.model_copy(update={"step": self.steps[ref.step]})})
+
 
 class PlanRequest(Frozen):
     """Everything the planner needs to say what a play does next on one account, as plain facts."""

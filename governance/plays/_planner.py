@@ -7,12 +7,14 @@ plan, byte for byte.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from domain import (
     Plan,
     PlanRequest,
     PlayAsk,
+    PlayMove,
     PlayRefusal,
     PlayRun,
     PlayStatus,
@@ -89,7 +91,7 @@ def _moved(
         if isinstance(other, str):
             refused.append(_refused(run.play_id, other))
             return run, []
-        run = other
+        run, world = other, _renamed(world, move, run.run_id)
     if stays or run.status.final:
         return run, []
     play = _version(world, run.policy_digest, run.play_id, pinned)
@@ -139,6 +141,12 @@ def _migrated(world: World, run: PlayRun, pinned: Pinned) -> PlayRun | str:
     )
     run = run.model_copy(update={"step": there, "steps": steps, "due_at": None, "wakes_on": ()})
     return bound_to(run, play, move.policy_digest, world.policies)
+
+
+def _renamed(world: World, move: PlayMove, run_id: str) -> World:
+    """Return the world with what the run has done called as in its new version."""
+    touches = tuple(move.renamed(touch, run_id) for touch in world.request.touches)
+    return replace(world, request=world.request.model_copy(update={"touches": touches}))
 
 
 def _same_sort(own: Play, here: str, other: Play, there: str) -> bool:
