@@ -10,7 +10,7 @@ from rich.tree import Tree
 
 from domain import MOVES_LIMIT, Displacement
 from governance import Branch, Play, PolicySet, TouchStep, Wait
-from tutti.render import plain, words
+from tutti.render import counted, plain, words
 
 END = "end"
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -20,17 +20,16 @@ def told_plays(policies: PolicySet) -> RenderableType:
     """Return the plays of a policy set, those that go first on top."""
     if not policies.plays:
         return Text(f"{policies.name} has no plays")
-    table = Table("play", "starts on", "steps", "lasts at most", "again", "version", box=None, pad_edge=False)
+    parts: list[RenderableType] = []
     for play in sorted(policies.plays.values(), key=lambda each: (-each.priority, each.play_id)):
-        table.add_row(
-            Text(play.play_id, style="bold"),
-            ", ".join(sorted(words(kind.value) for kind in play.starts_on)),
-            str(len(play.steps)),
-            _length(play.lasts_at_most.total_seconds()),
-            _again(play),
-            Text(play.version[:12], style="dim"),
+        starts = " or ".join(sorted(words(kind.value) for kind in play.starts_on))
+        about = (
+            f"starts on {starts}; {counted(len(play.steps), 'step')}, "
+            f"{_length(play.lasts_at_most.total_seconds())} at most; again {_again(play)}"
         )
-    return table
+        head = Text.assemble((play.play_id, "bold"), f"  {plain(play.name)}  ", (play.version[:12], "dim"))
+        parts += [head, Padding(Text(about, style="dim"), (0, 0, 0, 2))]
+    return Group(*parts)
 
 
 def drawn_play(play: Play) -> RenderableType:
