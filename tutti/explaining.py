@@ -8,7 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from domain import AccountStatus, ProposalView, Stop
+from domain import AccountStatus, ProposalView, Stop, where_it_is
 from ledger import Ledger
 from tutti.render import (
     STATUS_STYLE,
@@ -150,6 +150,8 @@ def _summary(status: AccountStatus, stops: tuple[Stop, ...] | None) -> Renderabl
             f"{approval.message}" + (f" ({approval.progress})" if approval.route.quorum > 1 else ""),
             "bold magenta",
         )
+    for run in status.plays:
+        say("play", f"{run.run_id}: {where_it_is(run)}", "bold green")
     for item in status.in_doubt:
         say("in doubt", f"{item.touch.touch_id}: {item.detail}", "bold red")
     for view in status.proposals:
