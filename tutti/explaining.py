@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
@@ -115,53 +118,67 @@ async def _explain_from_ledger(
     return bool(decisions)
 
 
+class _Line(NamedTuple):
+    """One line of a summary."""
+
+    what: str
+    text: str
+    style: str = "dim"
+
+
 def _summary(status: AccountStatus, stops: tuple[Stop, ...] | None) -> RenderableType:
     name = status.account.name if status.account else "no profile yet"
-    lines = entries()
+    table = entries()
+    for line in (*_known(status), *_held_up(status, stops), *_going_on(status)):
+        table.add_row(Text(line.what, style=line.style), Text(plain(line.text)))
+    return Group(Text.assemble((status.account_id, "bold"), f"  {plain(name)}"), Padding(table, (0, 0, 0, 2)))
 
-    def say(what: str, text: str, style: str = "dim") -> None:
-        lines.add_row(Text(what, style=style), Text(plain(text)))
 
+def _known(status: AccountStatus) -> Iterator[_Line]:
     if status.assessment is not None:
         assessment = status.assessment
-        say(
+        yield _Line(
             "stage",
             f"{assessment.stage.value}, urgency {assessment.urgency:.2f}, "
             f"disagreement {assessment.disagreement:.2f} among {counted(assessment.systems, 'system')}",
         )
-    say(
+    yield _Line(
         "known",
         f"{counted(status.contacts, 'contact')}, {counted(status.signals_absorbed, 'signal')}, "
         f"{counted(len(status.touches), 'touch', 'touches')}",
     )
     if status.refusals:
-        say("refused", counted(status.refusals, "message"), "yellow")
+        yield _Line("refused", counted(status.refusals, "message"), "yellow")
     if status.unsent_facts:
-        say("on its way", f"{counted(status.unsent_facts, 'fact')} to the ledger")
+        yield _Line("on its way", f"{counted(status.unsent_facts, 'fact')} to the ledger")
+
+
+def _held_up(status: AccountStatus, stops: tuple[Stop, ...] | None) -> Iterator[_Line]:
     for line in _stopped(stops):
-        say("stopped", line, "bold red")
+        yield _Line("stopped", line, "bold red")
     for hold in status.holds:
         until = f" until {clock(hold.expires_at)}" if hold.expires_at else ""
-        say("on hold", f"by {hold.placed_by}{until}: {hold.reason}", "bold yellow")
+        yield _Line("on hold", f"by {hold.placed_by}{until}: {hold.reason}", "bold yellow")
     for approval in status.approvals:
-        say(
+        yield _Line(
             "asks",
             f"{approval.route.group} until {clock(approval.route.expires_at)} ({approval.approval_id}): "
             f"{approval.message}" + (f" ({approval.progress})" if approval.route.quorum > 1 else ""),
             "bold magenta",
         )
-    for run in status.plays:
-        say("play", f"{run.run_id}: {where_it_is(run)}", "bold green")
     for item in status.in_doubt:
-        say("in doubt", f"{item.touch.touch_id}: {item.detail}", "bold red")
+        yield _Line("in doubt", f"{item.touch.touch_id}: {item.detail}", "bold red")
+
+
+def _going_on(status: AccountStatus) -> Iterator[_Line]:
+    for run in status.plays:
+        yield _Line("play", f"{run.run_id}: {where_it_is(run)}", "bold green")
     for view in status.proposals:
         if view.starved and view.received_at is not None:
-            since = clock(view.received_at)
-            times = f"deferred {view.deferrals} times since {since}"
-            say("starving", f"{view.proposal.proposal_id}: {times}", "bold yellow")
+            times = f"deferred {view.deferrals} times since {clock(view.received_at)}"
+            yield _Line("starving", f"{view.proposal.proposal_id}: {times}", "bold yellow")
     if status.next_touch_at:
-        say("next", f"ruling at {clock(status.next_touch_at)}")
-    return Group(Text.assemble((status.account_id, "bold"), f"  {plain(name)}"), Padding(lines, (0, 0, 0, 2)))
+        yield _Line("next", f"ruling at {clock(status.next_touch_at)}")
 
 
 def _stopped(stops: tuple[Stop, ...] | None) -> list[str]:
