@@ -31,7 +31,7 @@ REVIEW_GAP = timedelta(seconds=60)
 """Exit conditions are looked at when the world changes, in a stream of changes at most this often."""
 REFUSALS_REMEMBERED = 20
 """Plays of which it is remembered why they did not enter the last time."""
-CANCELLED, DISPLACED, GOAL, TOO_LONG = "cancelled", "displaced", "goal", "too_long"
+CANCELLED, DISPLACED, TOO_LONG = "cancelled", "displaced", "too_long"
 _MADE = frozenset({TouchStatus.HANDED_OVER, TouchStatus.UNKNOWN})
 
 
@@ -158,7 +158,8 @@ def take_back_late(turn: Turn, touch_id: str) -> None:
 def _take_back(turn: Turn, ended: PlayRun, touch: TouchRecord) -> None:
     if touch.play is None or touch.play.run_id != ended.run_id or touch.status not in _MADE:
         return
-    if touch.play.step in ended.recalls and ended.end_id != GOAL:
+    # A task with which a play comes to its end is what the play was for.
+    if touch.play.step in ended.recalls and ended.status is not PlayStatus.COMPLETED:
         why = ended.end_message or "its steps are done"
         recalling.begin(turn, touch, f"{ended.run_id} {ended.status.value}: {why}")
 

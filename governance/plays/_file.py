@@ -306,5 +306,5 @@ class PlayFile(PolicyModel):
     exit: tuple[ExitEntry, ...] = ()
     displaced_by: tuple[DisplacedEntry, ...] = ()
     recall: tuple[Name, ...] = ()
-    """Steps whose touches are taken back when the run ends short of its goal."""
+    """Steps whose touches are taken back when the run ends before its goal and its last step."""
     steps: Annotated[tuple[StepEntry, ...], NotEmpty, Field(max_length=MOST_STEPS)]

@@ -201,7 +201,7 @@ class Play:
         exits: Exit criteria that signals meet, the goal among them.
         criteria: Exit criteria that conditions meet.
         displaced_by: Before whom it stands back.
-        recalls: Steps whose touches are taken back when a run ends short of its goal.
+        recalls: Steps whose touches are taken back when a run ends before its goal and its last step.
         first: Where it begins.
         steps: The steps by id.
     """

@@ -9,6 +9,7 @@ import pytest
 from domain import (
     Observed,
     PlayExit,
+    PlayStatus,
     ProposalStatus,
     ReasonCode,
     RecallAsked,
@@ -62,6 +63,15 @@ def test_a_run_that_ends_short_of_its_goal_takes_back_what_it_left_behind() -> N
     assert touch.recalled_at == shell.now
     assert touch.status is TouchStatus.HANDED_OVER, "it was seen, so it counts"
     assert shell.state.recalling == {}
+
+
+def test_a_run_that_has_come_to_its_last_step_takes_nothing_back() -> None:
+    shell = tasked(LOST)
+    (run,) = shell.state.runs.values()
+    over = {"status": PlayStatus.COMPLETED, "end_id": "end", "ended_at": shell.now, "pending": ()}
+    shell.plan(run=run.model_copy(update=over))
+    assert not shell.state.runs
+    assert not [effect for effect in shell.effects if isinstance(effect, TakeBack)]
 
 
 def test_a_run_that_reached_its_goal_takes_nothing_back() -> None:

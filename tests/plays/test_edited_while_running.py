@@ -229,8 +229,6 @@ def checked(sim: Recording, moved: Recording, before: PlayRun | None) -> str:
         follow = "task" if clicked else "follow-up"
         assert follow in {step.step for step in ended.steps}, "the branch knows the mail by its new name"
         assert now.step != "breathe" or now.due_at == before.entered_at + timedelta(days=1)
-    if "task" in {step.step for step in ended.steps}:
-        assert len(moved.taken_back()) == 1
     return "moved"
 
 

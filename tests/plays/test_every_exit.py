@@ -172,7 +172,7 @@ def checks_recalls(
         and touch.recall_queue is not None
         and touch.recalled_at is None
     }
-    expected = made if ended.end_id != "goal" else set()
+    expected = made if ended.status is not PlayStatus.COMPLETED else set()
     assert set(sim.taken_back()) - set(before.taken_back()) == expected, about
     if flying is None or flying.play is None:
         return
@@ -182,7 +182,9 @@ def checks_recalls(
     record = later.state.touches[flying.touch_id]
     assert record.status is TouchStatus.HANDED_OVER, about
     wanted = flying.play.step in ended.recalls and record.recall_queue is not None
-    assert (flying.touch_id in later.taken_back()) is (wanted and ended.end_id != "goal"), about
+    assert (flying.touch_id in later.taken_back()) is (
+        wanted and ended.status is not PlayStatus.COMPLETED
+    ), about
 
 
 def silent_afterwards(sim: Recording, run: PlayRun, about: str) -> None:
@@ -295,6 +297,8 @@ def test_a_person_and_the_end_of_its_time_end_it_wherever_it_stands(play_id: str
         (ended,) = [each for each in long.state.ended_runs.values() if each.run_id == run.run_id]
         assert ended.ended_at is not None, stand
         assert ended.ended_at <= run.ends_by, stand
+        if ended.status is PlayStatus.COMPLETED:
+            assert not long.taken_back(), "what a play leaves at its own end stays"
 
 
 @pytest.mark.parametrize(
