@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.text import Text
 
 from domain import AccountStatus, Stop
 from ledger import Ledger, LedgerError, StopEntry
-from tutti.render import clock, entries, plain, since
+from tutti.render import clock, entries, plain
 from tutti.settings import Settings
 
 SHOWN = 200
@@ -33,19 +32,19 @@ async def show_stops(console: Console, settings: Settings, *, every: bool, as_js
     if not found:
         console.print("no stop was ever thrown" if every else "nothing is stopped")
         return
-    table, now = entries(), datetime.now(UTC)
+    table = entries()
     for entry in found:
         style = "bold red" if entry.lifted_at is None else "dim"
-        table.add_row(Text(entry.stop.stop_id, style=style), told(entry, now))
+        table.add_row(Text(entry.stop.stop_id, style=style), told(entry))
     console.print(table)
 
 
-def told(entry: StopEntry, now: datetime) -> Text:
+def told(entry: StopEntry) -> Text:
     """Return what a person reads of a stop."""
     stop = entry.stop
     text = Text.assemble(
         (plain(stop.subject), "bold"),
-        f", since {clock(stop.placed_at)} ({since(now, stop.placed_at)}) by {plain(stop.placed_by)}: ",
+        f", since {clock(stop.placed_at)} by {plain(stop.placed_by)}: ",
         plain(stop.reason),
     )
     if entry.lifted_at is not None:
