@@ -65,9 +65,9 @@ class Arrivals:
         return [at - moment for at, account_id in self.seen if at > moment and account_id in accounts]
 
 
-async def propose_for_ever(stage: Stage, account_id: str) -> None:
+async def propose_until(over: asyncio.Event, stage: Stage, account_id: str) -> None:
     number = 0
-    while True:
+    while not over.is_set():
         number += 1
         with suppress(AccountError):  # a busy engine; the next one follows
             await stage.accounts.propose(account_id, wanted("site-1", proposal_id=f"site-{number}"))
@@ -80,14 +80,16 @@ async def busy(stage: Stage) -> AsyncIterator[tuple[list[str], Arrivals]]:
     accounts = [f"{stage.account_id}-{number}" for number in range(ACCOUNTS)]
     await asyncio.gather(*(stage.accounts.observe(each, profile(each)) for each in accounts))
     arrivals = Arrivals(stage, accounts)
-    tasks = [asyncio.create_task(arrivals.watch())]
-    tasks += [asyncio.create_task(propose_for_ever(stage, each)) for each in accounts]
+    over = asyncio.Event()
+    watching = asyncio.create_task(arrivals.watch())
+    proposing = [asyncio.create_task(propose_until(over, stage, each)) for each in accounts]
     try:
         yield accounts, arrivals
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        over.set()
+        watching.cancel()
+        # Not cancelled: the client takes that for an engine that does not answer.
+        await asyncio.gather(watching, *proposing, return_exceptions=True)
 
 
 @pytest.mark.parametrize(
@@ -149,11 +151,11 @@ async def test_what_a_slow_worker_holds_in_its_queue_is_not_handed_over(
         accounts = [f"{stage.account_id}-{number}" for number in range(5)]
         for account_id in accounts:
             await stage.accounts.observe(account_id, profile(account_id))
-        hand_over = email_channel.build(
+        channel = email_channel.build(
             ChannelEnvironment(ledger=stage.ledger, unsubscribe=LINKS), email_settings(relay.port)
         )
         queue = stage.policies.channels["email"].handover.task_queue
-        slow = Worker(stage.client, task_queue=queue, activities=[hand_over], max_concurrent_activities=1)
+        slow = Worker(stage.client, task_queue=queue, activities=list(channel), max_concurrent_activities=1)
         async with slow:
             views = await asyncio.gather(
                 *(stage.accounts.propose(each, wanted("sdr-1")) for each in accounts)
