@@ -217,7 +217,7 @@ def test_the_actors_of_a_kind_share_a_budget(tmp_path: Path) -> None:
 
     (draw,) = (draw for _, draw in draws(policy_set, request(email())) if draw.rule_id == TOUCHES)
 
-    assert draw.actors == ("executive-office", "personalization", "sdr-agent")
+    assert draw.actors == ("executive-office", "paid-media", "personalization", "sdr-agent")
     assert draw.actions is None
 
 

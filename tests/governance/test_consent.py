@@ -124,7 +124,9 @@ COMPANY, HUMAN = ({"subscriber": each} for each in (SubscriberKind.CORPORATE, Su
         ("BR", "webhook", UNKNOWN, set()),
         ("BR", "post", UNKNOWN, set()),
         ("BR", "task", UNKNOWN, set()),
-        ("US", "ads", GRANTED, {"engine.no_permission_rule"}),
+        ("US", "ads", GRANTED, set()),
+        ("US", "ads", UNKNOWN, {"audiences-of-people"}),
+        ("BR", "ads", EXISTING, {"audiences-of-people"}),
     ],
 )
 def test_what_the_shipped_laws_ask_for(

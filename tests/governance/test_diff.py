@@ -41,8 +41,8 @@ def changes(tmp_path: Path, name: str, *replaced: tuple[str, str]) -> list[Chang
         (
             "timing.yaml",
             '[email]\n    from: "20:00"',
-            '[email, webhook]\n    from: "20:00"',
-            "nights now also lists webhook under channels",
+            '[email, web]\n    from: "20:00"',
+            "nights now also lists web under media",
         ),
         (
             "approvals.yaml",

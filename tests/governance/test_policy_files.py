@@ -37,14 +37,14 @@ def refusal(folder: Path) -> PolicyError:
         ("frequency.yaml", "limit: 1", "limit: many", "many", "whole number"),
         ("frequency.yaml", "    counts: new_contacts\n", "    counts: new_contact\n", "new_contact", "new_contacts"),  # noqa: E501 - a table
         ("frequency.yaml", "per: account\n    counts", "per: contact\n    counts", "contact", "per: account"),
-        ("frequency.yaml", "per: channel\n    channels: [email]", "per: channel", "channel", "needs `channels`"),  # noqa: E501 - a table
+        ("frequency.yaml", "per: channel\n    channels: [email, executive]", "per: channel", "channel", "needs `channels`"),  # noqa: E501 - a table
         ("frequency.yaml", "_notice, send_invoice]", "_notice, send_outage_notice]", "send_outage", "listed twice"),  # noqa: E501 - a table
         ("frequency.yaml", "operational: counted", "operational: free", "free", "exempt"),
         ("frequency.yaml", "window: 14d", "window: fortnight", "fortnight", "30s"),
         ("frequency.yaml", "window: 14d", "window: 91d", "91d", "90d"),
         ("frequency.yaml", "window: 14d", "window: 0d", "0d", "longer than nothing"),
-        ("frequency.yaml", "channels: [email]", "channels: [emial]", "emial", "`email`"),
-        ("frequency.yaml", "channels: [email]", "channels: []", "[]", "1"),
+        ("frequency.yaml", "channels: [email, executive]", "channels: [emial]", "emial", "`email`"),
+        ("frequency.yaml", "channels: [email, executive]", "channels: []", "[]", "1"),
         ("frequency.yaml", "id: account-emails", "id: one-touch-per-person", "one-touch", "already used in frequency.yaml"),  # noqa: E501 - a table
         ("timing.yaml", "id: nights", "id: account-touches", "account-touches", "already used in frequency.yaml"),  # noqa: E501 - a table
         ("timing.yaml", 'to: "08:00"', 'to: "20:00"', '"20:00"', "same time"),
@@ -77,7 +77,7 @@ def refusal(folder: Path) -> PolicyError:
         ("authority.yaml", "max_value: 100000\n", "max_value: 100000\n    novelty: {first: 5, level: off}\n", "off", "novelty can ask"),  # noqa: E501 - a table
         ("authority.yaml", "max_value: 100000\n", "max_value: 100000\n    novelty: {first: 5, level: act_and_report}\n", "act_and", "novelty can ask"),  # noqa: E501 - a table
         ("authority.yaml", "ask_at: 0.25", "ask_at: 0.75", "0.75", "act_at"),
-        ("authority.yaml", "channels: [webhook]", "channels: [web]", "web", "no channel"),
+        ("authority.yaml", "channels: [web_personalization, webhook]", "channels: [web]", "web", "no channel"),  # noqa: E501 - a table
         ("arbitration.yaml", "weight: 1.2\n", "weight: -1.2\n", "-1.2", "0"),
         ("arbitration.yaml", "percent: 55", "percent: -101", "-101", "100"),
         ("arbitration.yaml", "winner.same_contact", "winer.same_contact", "winer", "winner"),

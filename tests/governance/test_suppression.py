@@ -415,12 +415,12 @@ def test_an_address_that_was_refused_at_once_is_left_alone_and_takes_no_place_in
         ("review: 2027-03-31", "review: 2027-07-01", "must not be after `expires`"),
         ("    owner: dana.reyes\n    review: 2027-03-31\n", "    review: 2027-03-31\n", "the key `owner` is missing"),  # noqa: E501 - a table
         ("    source: Legal, framework contract 2026\n", "", "the key `source` is missing"),
-        ("channels: [email]\n    then: suppress\n    reason: The contract", "channels: [emial]\n    then: suppress\n    reason: The contract", "did you mean `email`?"),  # noqa: E501 - a table
+        ("channels: [email, executive]\n    then: suppress\n    reason: The contract", "channels: [emial]\n    then: suppress\n    reason: The contract", "did you mean `email`?"),  # noqa: E501 - a table
         ("then: suppress\n    reason: A comp", "then: allow\n    reason: A comp", "suppress, deny"),
         ("within: 30d\n    pause: 60d\n    reason: Two", "within: 31d\n    pause: 60d\n    reason: Two", "90d together"),  # noqa: E501 - a table
         ("unanswered_after: 7d", "unanswered_after: 30d", "must be shorter than `within`"),
         ("outcomes: [no_response]", "outcomes: [open]", "add that to `outcomes`"),
-        ("channels: [email]\n    outcomes: [no_response]", "outcomes: [no_response]", "it needs `channels`"),
+        ("channels: [email, executive]\n    outcomes: [no_response]", "outcomes: [no_response]", "it needs `channels`"),  # noqa: E501 - a table
         ("outcomes: [bounce]", "outcomes: [bounced]", "bounce"),
         ("outcomes: [bounce]", "outcomes: [bounce, bounce]", "'bounce' is listed twice"),
         ("times: 2", "times: 0", "at least 1"),
