@@ -117,13 +117,20 @@ def segment_path(touch: Touch) -> str:
 
 @asynccontextmanager
 async def vendors(ledger: Ledger, log: Path, **changes: object) -> AsyncIterator[World]:
-    """Run the vendors on a free port."""
+    """Run the vendors on a free port, with channels in front of them."""
+    async with vendors_alone(log, **changes) as http:
+        yield World(url=str(http.base_url).rstrip("/"), ledger=ledger, http=http)
+
+
+@asynccontextmanager
+async def vendors_alone(log: Path, **changes: object) -> AsyncIterator[httpx.AsyncClient]:
+    """Run the vendors on a free port; yields a client of theirs."""
     settings = VendorsSettings.model_validate({"port": 0, "log": log, "token": SecretStr(TOKEN), **changes})
     async with (
         http_server(Vendors(settings).app) as url,
         httpx.AsyncClient(base_url=url, trust_env=False) as client,
     ):
-        yield World(url=url, ledger=ledger, http=client)
+        yield client
 
 
 def touch_for(channel: str, **changes: object) -> Touch:

@@ -10,8 +10,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import uvicorn
@@ -25,7 +27,14 @@ from temporalio.worker import Worker
 
 import worker as processes
 from activities import PolicyKeeper, publish_first
-from activities.channels import ChannelEnvironment, EmailSettings, StartTls, UnsubscribeLinks, WebhookSettings
+from activities.channels import (
+    ChannelActivities,
+    ChannelEnvironment,
+    EmailSettings,
+    StartTls,
+    UnsubscribeLinks,
+    WebhookSettings,
+)
 from activities.channels import email as email_channel
 from activities.channels import webhook as webhook_channel
 from domain import AccountStatus, Contact, Observation, Proposal, ProposalView
@@ -138,6 +147,7 @@ async def staged(
     relay: Relay | None = None,
     original: Path = DEMO_POLICIES,
     files: Mapping[str, str] | None = None,
+    more: Mapping[str, Callable[[ChannelEnvironment], ChannelActivities]] = MappingProxyType({}),
 ) -> AsyncIterator[Stage]:
     """Run one orchestrator and the channels, with a mail server and a webhook receiver behind them."""
     queue = f"test-{uuid.uuid4().hex[:12]}"
@@ -152,13 +162,15 @@ async def staged(
         await ledger.migrate()
         await publish_first(ledger, policies)
         environment = ChannelEnvironment(ledger=ledger, unsubscribe=LINKS)
-        activities = {
+        activities: dict[str, Callable[[], ChannelActivities]] = {
             "email": lambda: email_channel.build(environment, email_settings(relay.port)),
             "webhook": lambda: webhook_channel.build(
                 environment,
                 WebhookSettings(url=HttpUrl(f"http://127.0.0.1:{receiver.port}/"), secret=SecretStr(SECRET)),
             ),
         }
+        built = {name: activities[name] for name in channels}
+        built |= {name: partial(build, environment) for name, build in more.items()}
         orchestrator = processes.orchestrator(
             client,
             PolicyKeeper(ledger, policies),
@@ -167,11 +179,9 @@ async def staged(
             max_cached_workflows=max_cached_workflows,
         )
         await stack.enter_async_context(orchestrator)
-        for name in channels:
+        for name, build in built.items():
             task_queue = policies.channels[name].handover.task_queue
-            await stack.enter_async_context(
-                Worker(client, task_queue=task_queue, activities=list(activities[name]()))
-            )
+            await stack.enter_async_context(Worker(client, task_queue=task_queue, activities=list(build())))
         account_id = f"acme-{uuid.uuid4().hex[:8]}"
         yield Stage(
             client=client,
