@@ -182,9 +182,9 @@ def checks_recalls(
     record = later.state.touches[flying.touch_id]
     assert record.status is TouchStatus.HANDED_OVER, about
     wanted = flying.play.step in ended.recalls and record.recall_queue is not None
-    assert (flying.touch_id in later.taken_back()) is (
-        wanted and ended.status is not PlayStatus.COMPLETED
-    ), about
+    assert (flying.touch_id in later.taken_back()) is (wanted and ended.status is not PlayStatus.COMPLETED), (
+        about
+    )
 
 
 def silent_afterwards(sim: Recording, run: PlayRun, about: str) -> None:
