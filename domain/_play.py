@@ -100,7 +100,7 @@ class PlayRun(Frozen):
     exits: tuple[PlayExit, ...] = ()
     preemptions: tuple[PlayPreemption, ...] = ()
     recalls: tuple[Identifier, ...] = ()
-    """Steps whose touches are taken back when the run ends before it has come to its goal or its last step."""
+    """Steps whose touches are taken back when the run ends before its goal and its last step."""
     steps: Annotated[tuple[PlayStep, ...], Field(max_length=STEPS_REMEMBERED)] = ()
     suspended_by: Identifier | None = None
     """The proposal or the run that displaced it, or the login of a person."""

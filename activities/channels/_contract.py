@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,9 +27,9 @@ from ledger import Claim, ClaimState, Ledger, LedgerError
 LEDGER_UNAVAILABLE = "LedgerUnavailable"
 """Type of the retryable error that says: the ledger did not answer."""
 
-HandOver = Callable[[Touch], Awaitable[Receipt]]
+HandOver = Callable[[Touch], Coroutine[Any, Any, Receipt]]
 """A channel's activity `hand_over`."""
-TakeBack = Callable[[Recall], Awaitable[Recalled]]
+TakeBack = Callable[[Recall], Coroutine[Any, Any, Recalled]]
 """A channel's activity `recall`."""
 
 _log = structlog.get_logger("tutti.channels")
