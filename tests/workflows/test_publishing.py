@@ -38,6 +38,7 @@ def changed(stage: Stage, folder: Path, edits: Edits) -> PolicySet:
         for old, new in edits.get(name, ()):
             assert old in edited, f"{name} does not say {old!r}"
             edited = edited.replace(old, new)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(edited, encoding="utf-8")
     return load_policy_set(folder)
 
