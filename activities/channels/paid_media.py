@@ -45,6 +45,11 @@ from domain import (
     Touch,
 )
 
+FRESH_SECONDS = 1.0
+"""How old the first answer about a batch may become while the others are asked about: a kill switch counts
+within five seconds."""
+
+_ASKED_AT_ONCE = 50
 _DOMAIN = re.compile(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")
 _GMAIL = frozenset({"gmail.com", "googlemail.com"})
 _AUDIENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+-]{0,79}")
@@ -285,12 +290,18 @@ class PaidMediaChannel:
             )
 
     async def _send(self, audience: str, entries: Sequence[_Entry]) -> list[_Said | Exception]:
-        """Ask for the last time about each touch, then make one request for those that may go."""
-        held = await asyncio.gather(*(_cross(entry) for entry in entries))
-        going = [entry for entry, kept in zip(entries, held, strict=True) if kept is None]
-        said = await self._post(audience, going)
-        answers = iter(said)
-        return [next(answers) if kept is None else kept for kept in held]
+        """Ask for the last time about each touch, then make a request for those that may go.
+
+        It is one request, unless the ledger is so slow that the first answers would be old by then.
+        """
+        said: list[_Said | Exception] = []
+        while len(said) < len(entries):
+            held = await _cross(entries[len(said) :])
+            asked = entries[len(said) : len(said) + len(held)]
+            going = [entry for entry, kept in zip(asked, held, strict=True) if kept is None]
+            answers = iter(await self._post(audience, going))
+            said += [next(answers) if kept is None else kept for kept in held]
+        return said
 
     async def _post(self, audience: str, entries: Sequence[_Entry]) -> list[_Said | Exception]:
         """Make the request; one that is refused as a whole is halved until the culprit stands alone."""
@@ -342,7 +353,18 @@ def address_hash(email: str, matching: Matching) -> str:
     return hashlib.sha256(f"{local}@{domain}".encode()).hexdigest()
 
 
-async def _cross(entry: _Entry) -> Receipt | ApplicationError | None:
+async def _cross(entries: Sequence[_Entry]) -> list[Receipt | ApplicationError | None]:
+    """Ask about entries, in order, for as long as the first answer is fresh."""
+    clock = asyncio.get_running_loop()
+    deadline = clock.time() + FRESH_SECONDS
+    held: list[Receipt | ApplicationError | None] = []
+    while len(held) < len(entries) and (not held or clock.time() < deadline):
+        group = entries[len(held) : len(held) + _ASKED_AT_ONCE]
+        held += await asyncio.gather(*(_cross_one(entry) for entry in group))
+    return held
+
+
+async def _cross_one(entry: _Entry) -> Receipt | ApplicationError | None:
     if entry.line is None:
         return None
     try:

@@ -122,6 +122,18 @@ async def test_a_full_batch_goes_at_once_and_audiences_do_not_mix(world: World) 
     assert await members(world, "customers/1/userLists/2") == [sha256("ada@example.com")]
 
 
+async def test_with_a_slow_ledger_a_batch_goes_in_parts_so_that_no_answer_gets_old(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("activities.channels.paid_media.FRESH_SECONDS", 0.0)
+    touches = await world.several(CHANNEL, 60)
+
+    receipts = await all_at_once(world.channel(CHANNEL, batch_seconds=0.3), touches)
+
+    assert {r.status for r in receipts if isinstance(r, Receipt)} == {ReceiptStatus.ACCEPTED}
+    assert await posts(world) == [50, 10]
+
+
 async def test_touches_that_come_apart_are_two_requests(world: World) -> None:
     first, second = await world.several(CHANNEL, 2)
     activities = world.channel(CHANNEL, batch_seconds=0.01)
@@ -206,7 +218,7 @@ async def test_a_touch_that_is_cancelled_while_its_batch_waits_is_left_out(world
     activities = world.channel(CHANNEL, batch_seconds=0.4)
     staying = asyncio.create_task(all_at_once(activities, [stays]))
     environment = an_environment()
-    going = asyncio.create_task(environment.run(activities.hand_over, goes))
+    going = asyncio.ensure_future(environment.run(activities.hand_over, goes))
     await asyncio.sleep(0.05)
 
     # When one is cancelled

@@ -197,7 +197,7 @@ async def test_a_touch_that_is_cancelled_while_the_vendor_works_on_it_gets_its_t
     touch = touch_for(channel)
     await world.behave("slow", PATHS[channel], delay=0.5)
     environment = an_environment(scheduled=datetime.now(UTC))
-    running = asyncio.create_task(environment.run(world.channel(channel).hand_over, touch))
+    running = asyncio.ensure_future(environment.run(world.channel(channel).hand_over, touch))
     await arrived(world, PATHS[channel])
 
     # When it is cancelled
