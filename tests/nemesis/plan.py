@@ -182,7 +182,7 @@ def _wishes(dice: random.Random, account: str) -> list[Wish]:
                 contact_id=f"c{number + 1}",
                 value=10_000.0 if surplus else 40_000.0 - 1_000 * number,
                 at=0.0 if number == 0 else round(dice.uniform(0.0, 1.5), 2),
-                expires_in=6.0 if surplus else 15.0,
+                expires_in=8.0 if surplus else 25.0,
                 copies=dice.choice((1, 1, 1, 2)),
                 moods=_moods(dice, _EMAIL_MOODS, first_accepts=number == 0),
             )
@@ -196,7 +196,7 @@ def _wishes(dice: random.Random, account: str) -> list[Wish]:
                 contact_id=None,
                 value=30_000.0,
                 at=round(dice.uniform(0.0, 1.5), 2),
-                expires_in=25.0,
+                expires_in=30.0,
                 copies=1,
                 moods=_moods(dice, _WEBHOOK_MOODS, first_accepts=False),
             )

@@ -104,6 +104,7 @@ class Shift:
         self._living: list[Running] = []
         self._zombies: set[asyncio.Task[None]] = set()
         self._asked: set[Running] = set()
+        self._begun = asyncio.Event()
         self.doomed: Running | None = None
         self.fated = asyncio.Event()
         """Set once every fate has come true."""
@@ -116,8 +117,14 @@ class Shift:
                 self.fated.set()
             running = self._arena.start(self._role, fate, self._lane, self._home)
             self._living.append(running)
+            self._begun.set()
             self.doomed = running if fate is not None else None
             await self._until_lost(running, fate)
+
+    async def manned(self) -> None:
+        """Wait until the first worker polls."""
+        await self._begun.wait()
+        await self._living[0].said_ready.wait()
 
     async def _until_lost(self, running: Running, fate: Fate | None) -> None:
         if fate is not None and fate.act is Act.FREEZE:
@@ -130,8 +137,9 @@ class Shift:
                 await asyncio.sleep(0.03)
         code = await running.ended()
         if code != KILLED and running not in self._asked:
-            self._found.troubles.append(f"{self._role.value} ended by itself with code {code}")
-            await asyncio.sleep(0.5)
+            log = (self._home / f"{self._role.value}.log").read_text(encoding="utf-8", errors="replace")
+            last = next(iter(reversed(log.splitlines())), "")
+            raise StuckError(f"{self._role.value} ended by itself with code {code}: {last}")
         if fate is not None:
             await asyncio.sleep(fate.pause)
 
@@ -169,6 +177,13 @@ class Shift:
             await running.ended()
 
 
+def _lines_of(errors: BaseExceptionGroup[BaseException]) -> list[str]:
+    lines = []
+    for error in errors.exceptions:
+        lines += _lines_of(error) if isinstance(error, BaseExceptionGroup) else [str(error)]
+    return lines
+
+
 def _is_frozen(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "T"
@@ -196,27 +211,36 @@ class Run:
         self._home.mkdir()
         shutil.copy(self._arena.folder / "ledger.db", self._home / "ledger.db")
         working = [asyncio.create_task(shift.work()) for shift in self._shifts.values()]
+        story = asyncio.create_task(self._story())
         try:
-            async with asyncio.TaskGroup() as storm:
-                for account in self._plan.accounts:
-                    storm.create_task(self._introduce(account))
-                for wish in self._plan.wishes:
-                    storm.create_task(self._propose(wish))
-                storm.create_task(self._mishaps())
-                storm.create_task(self._heal())
-            await self._rest()
-        except* (StuckError, AccountError) as errors:
-            self._found.troubles += [str(error) for error in errors.exceptions]
-        finally:
+            await asyncio.wait({story, *working}, return_when=asyncio.FIRST_COMPLETED)
+            for ended in (task for task in (story, *working) if task.done()):
+                await ended
             await self._hear_timelines()
-            for task in working:
+        except* (StuckError, AccountError) as errors:
+            self._found.troubles += _lines_of(errors)
+            await self._hear_timelines()
+        finally:
+            for task in (story, *working):
                 task.cancel()
-            await asyncio.gather(*working, return_exceptions=True)
+            await asyncio.gather(story, *working, return_exceptions=True)
             for shift in self._shifts.values():
                 await shift.end()
-            await self._collect()
-            self._found.seconds = time.monotonic() - began
+        await self._collect()
+        self._found.seconds = time.monotonic() - began
         return self._found
+
+    async def _story(self) -> None:
+        for shift in self._shifts.values():
+            await shift.manned()
+        async with asyncio.TaskGroup() as storm:
+            for account in self._plan.accounts:
+                storm.create_task(self._introduce(account))
+            for wish in self._plan.wishes:
+                storm.create_task(self._propose(wish))
+            storm.create_task(self._mishaps())
+            storm.create_task(self._heal())
+        await self._rest()
 
     async def _introduce(self, account: str) -> None:
         for number in range(self._plan.observe_copies):
@@ -302,7 +326,7 @@ class Run:
                 author="lena.fischer",
                 reason="another wording",
                 at=datetime.now(UTC),
-                kind=ReleaseKind.CHANGE,
+                kind=ReleaseKind.PUBLISH,
                 expected=1,
             )
         finally:

@@ -111,7 +111,7 @@ class Keeper:
                 self._read_requests()
             elif key.fd == self._wakeup:
                 self._read_signals()
-            else:
+            elif key.data.open:  # collecting a child closes its output, whatever this round still says of it
                 self._pump(key.data)
 
     def _read_signals(self) -> None:
