@@ -27,10 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     total = asyncio.run(_play(seeds, options.lanes, told=told))
     width = max(len(what) for what, _ in lines_of(total))
     for what, value in lines_of(total):
-        print(f"{what:<{width}}  {value}")
-    print()
+        _tell(f"{what:<{width}}  {value}")
+    _tell("")
     for (act, role, gap), count in sorted(total.gaps.items(), key=lambda item: item[0]):
-        print(f"{count:5}  {role:<12} {act:<7} {gap}")
+        _tell(f"{count:5}  {role:<12} {act:<7} {gap}")
     return 1 if total.broken else 0
 
 
@@ -40,16 +40,18 @@ async def _play(seeds: Sequence[int], lanes: int, *, told: bool) -> Sum:
         total.add(found)
         broken = total.broken.get(found.plan.seed, [])
         if broken:
-            print(failure(found, broken), flush=True)
+            _tell(failure(found, broken))
         elif told:
-            print(story(found))
+            _tell(story(found))
         word = f"{len(broken)} broken" if broken else "kept"
-        print(
-            f"seed {found.plan.seed}: {word}, {found.seconds:.1f} s ({time.monotonic() - began:.0f} s)",
-            file=sys.stderr,
-            flush=True,
-        )
+        passed = time.monotonic() - began
+        sys.stderr.write(f"seed {found.plan.seed}: {word}, {found.seconds:.1f} s ({passed:.0f} s)\n")
     return total
+
+
+def _tell(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What all runs share: one Temporal server with a namespace a lane, the provider, a fork server, the policies."""
+"""What all runs share: a Temporal server with a namespace a lane, the provider, a fork server, policies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from activities import publish_first
 from governance import PolicySet, load_policy_set
 from ledger import Ledger
 from tests.conftest import SEARCH_ATTRIBUTES, program
-from tests.nemesis.plan import Fate, Role
+from tests.nemesis.plan import Fate, Memory, Role
 from tutti.local._children import PRELOADED
 from tutti.local._link import KeeperLink, Running
 from workflows import tutti_plugin
@@ -71,6 +71,7 @@ class Arena:
     address: str
     ports: Mapping[str, int]
     keeper: KeeperLink
+    memory: Memory
 
     def start(self, role: Role, fate: Fate | None, lane: Lane, home: Path) -> Running:
         """Start a worker process of a run, whose files are in `home`."""
@@ -103,6 +104,7 @@ class Arena:
             "TUTTI_WEBHOOK_SECRET": WEBHOOK_SECRET,
             "TUTTI_WEBHOOK_TIMEOUT_SECONDS": str(CHANNEL_PATIENCE),
             "NEMESIS_JOURNAL": str(journal_of(home)),
+            "NEMESIS_MEMORY": self.memory.value,
         }
 
 
@@ -117,7 +119,7 @@ def journal_of(home: Path) -> Path:
 
 
 @asynccontextmanager
-async def opened(lanes: int) -> AsyncIterator[Arena]:
+async def opened(lanes: int, memory: Memory = Memory.KEEPS) -> AsyncIterator[Arena]:
     """Open an arena for so many runs at once; everything it started is gone afterwards."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tutti-nemesis-")))
@@ -147,6 +149,7 @@ async def opened(lanes: int) -> AsyncIterator[Arena]:
             address=address,
             ports=ports,
             keeper=keeper,
+            memory=memory,
         )
 
 
@@ -179,7 +182,7 @@ async def _keeper(stack: AsyncExitStack, folder: Path) -> KeeperLink:
     stack.callback(os.close, lock)
     keeper = await KeeperLink.open(lock=lock, log=folder / "keeper.log")
     stack.push_async_callback(keeper.close)
-    keeper.preload([*PRELOADED, "worker", "tests.nemesis.plan"])
+    keeper.preload([*PRELOADED, "tests.nemesis.warm"])
     return keeper
 
 

@@ -11,7 +11,7 @@ from domain import Settlement
 from tests.nemesis.arena import Arena, Lane, opened
 from tests.nemesis.checker import broken_promises, duplicates, lost, story
 from tests.nemesis.oracle import Event
-from tests.nemesis.plan import Act, plan_of
+from tests.nemesis.plan import Act, Memory, plan_of
 from tests.nemesis.storm import Found, Run
 
 LANES = 10
@@ -76,10 +76,12 @@ class Sum:
             self.broken[found.plan.seed] = broken
 
 
-async def campaign(seeds: Iterable[int], *, lanes: int = LANES) -> AsyncIterator[Found]:
+async def campaign(
+    seeds: Iterable[int], *, lanes: int = LANES, memory: Memory = Memory.KEEPS
+) -> AsyncIterator[Found]:
     """Play seeds, several at once, and yield each run as it ends."""
     waiting = list(dict.fromkeys(seeds))
-    async with opened(min(lanes, len(waiting))) as arena:
+    async with opened(min(lanes, len(waiting)), memory) as arena:
         ended: asyncio.Queue[Found] = asyncio.Queue()
         count = len(waiting)
 
@@ -90,18 +92,28 @@ async def campaign(seeds: Iterable[int], *, lanes: int = LANES) -> AsyncIterator
         working = [asyncio.create_task(work(lane)) for lane in arena.lanes]
         try:
             for _ in range(count):
-                next_one = asyncio.create_task(ended.get())
-                await asyncio.wait({next_one, *working}, return_when=asyncio.FIRST_COMPLETED)
-                while not next_one.done():
-                    for task in working:
-                        if task.done():
-                            task.result()
-                    await asyncio.wait({next_one}, timeout=0.2)
-                yield next_one.result()
+                yield await _next(ended, working)
         finally:
             for task in working:
                 task.cancel()
             await asyncio.gather(*working, return_exceptions=True)
+
+
+async def _next(ended: asyncio.Queue[Found], working: list[asyncio.Task[None]]) -> Found:
+    """Return the next run that ends; a lane that fails is no run, and ends the campaign."""
+    following = asyncio.create_task(ended.get())
+    try:
+        while True:
+            await asyncio.wait(
+                {following, *(t for t in working if not t.done())}, return_when="FIRST_COMPLETED"
+            )
+            for task in working:
+                if task.done():
+                    task.result()
+            if following.done():
+                return following.result()
+    finally:
+        following.cancel()
 
 
 async def _play(arena: Arena, lane: Lane, seed: int) -> Found:

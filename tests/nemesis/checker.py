@@ -131,7 +131,8 @@ def _known(scene: Scene, accepted: list[Entry]) -> Iterator[str]:
     for entry in accepted:
         touch_id = str(entry.touch_id)
         if scene.touches.get(touch_id) not in held:
-            yield f"promise 11: accepted by the provider, {scene.touches.get(touch_id)} in the ledger: {touch_id}"
+            told = scene.touches.get(touch_id)
+            yield f"promise 11: accepted by the provider, {told} in the ledger: {touch_id}"
         if entry.channel != CHANNEL_EMAIL:
             continue
         claimed = scene.claimed_at.get(touch_id)
@@ -182,7 +183,8 @@ def _one_verdict(found: Found, scene: Scene) -> Iterator[str]:
         if len(views) != 1 or not views[0].status.final:
             yield f"promise 5: {wish.proposal_id} has no end on {scene.account_id}"
         elif told != views[0].status.value:
-            yield f"promise 11: {wish.proposal_id} is {told} in the ledger and {views[0].status.value} on the account"
+            own = views[0].status.value
+            yield f"promise 11: {wish.proposal_id} is {told} in the ledger and {own} on the account"
 
 
 def _allowed(scene: Scene, accepted: list[Entry]) -> Iterator[str]:
@@ -204,14 +206,15 @@ def _agree(found: Found, scene: Scene) -> Iterator[str]:
         if handed_over != (touch_id in accepted):
             yield f"the provider changed its mind about {touch_id} after a person had asked"
         wanted = TouchStatus.HANDED_OVER if handed_over else TouchStatus.RELEASED
-        if own[touch_id] is not wanted or scene.touches.get(touch_id) is not wanted:
-            yield f"settled as {settlement.value}: {touch_id} is {own[touch_id]}, {scene.touches.get(touch_id)}"
-        if (scene.claims.get(touch_id) == ReceiptStatus.ACCEPTED.value) != handed_over:
-            yield f"settled as {settlement.value}: the claim of {touch_id} says {scene.claims.get(touch_id)}"
-        proposal_id = touch_id.split("/")[1]
-        end = (ProposalStatus.SENT if handed_over else ProposalStatus.FAILED).value
-        if scene.proposals.get(proposal_id) != end:
-            yield f"settled as {settlement.value}: the ledger says that {proposal_id} {scene.proposals.get(proposal_id)}"
+        told, claim = scene.touches.get(touch_id), scene.claims.get(touch_id)
+        so = f"settled as {settlement.value}: {touch_id}"
+        if own[touch_id] is not wanted or told is not wanted:
+            yield f"{so} is {own[touch_id]} on the account and {told} in the ledger"
+        if (claim == ReceiptStatus.ACCEPTED.value) != handed_over:
+            yield f"{so}, its claim says {claim}"
+        end = scene.proposals.get(touch_id.split("/")[1])
+        if end != (ProposalStatus.SENT if handed_over else ProposalStatus.FAILED).value:
+            yield f"{so}, its proposal is {end} in the ledger"
 
 
 def story(found: Found) -> str:

@@ -1,8 +1,8 @@
 """One life of a worker: the real `worker.py`, with the gap of its death built into what it works with.
 
 `python -m tests.nemesis.life ROLE`, with its fate in `NEMESIS_FATE` (JSON, or empty) and a journal in
-`NEMESIS_JOURNAL`. The production code knows nothing of this: the ledger is a subclass of the real one, and the
-two clients of the provider are wrapped where they touch the network.
+`NEMESIS_JOURNAL`. The production code knows nothing of this: the ledger is a subclass of the real one, and
+the two clients of the provider are wrapped where they touch the network.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from aiosmtplib.protocol import SMTPProtocol
 import worker
 from domain import FactBatch, Frozen, Moment, Receipt, Ruling, RulingRequest, Touch
 from ledger import Claim, ClaimState, Ledger, Preflight
-from tests.nemesis.plan import Act, Fate, Gap, Role
+from tests.nemesis.plan import Act, Fate, Gap, Memory, Role
 from workflows import _world
 
 END_OF_MESSAGE = b"\r\n.\r\n"
@@ -110,7 +110,7 @@ class ChannelLedger(Ledger):
         return found
 
     def _looked(self, touch_id: str | None) -> None:
-        """The first look at a touch is the protocol's, the second the channel's own, right before the line."""
+        """The first look at a touch is the protocol's, the second the channel's, right before the line."""
         self.looks[touch_id or ""] += 1
         first = self.looks[touch_id or ""] % 2 == 1
         self.doom.at(Gap.CHECKED if first else Gap.LINE, touch_id)
@@ -119,6 +119,14 @@ class ChannelLedger(Ledger):
         self.doom.at(Gap.RECEIPT, receipt.touch_id)
         await super().settle(receipt)
         self.doom.at(Gap.SETTLED, receipt.touch_id)
+
+
+class ForgetfulLedger(ChannelLedger):
+    """A ledger that forgets who claimed what: without it nobody would know whether the nemesis has teeth."""
+
+    async def claim(self, touch_id: str, *, channel: str, at: datetime) -> Claim:
+        await super().claim(touch_id, channel=channel, at=at)
+        return Claim(state=ClaimState.NEW)
 
 
 class OrchestratorLedger(Ledger):
@@ -194,7 +202,8 @@ def main() -> None:
     told = os.environ["NEMESIS_FATE"]
     fate = Fate.model_validate_json(told) if told else None
     doom = Doom(role, fate, Path(os.environ["NEMESIS_JOURNAL"]))
-    kind = OrchestratorLedger if role is Role.ORCHESTRATOR else ChannelLedger
+    channels = ForgetfulLedger if os.environ["NEMESIS_MEMORY"] == Memory.FORGETS.value else ChannelLedger
+    kind = OrchestratorLedger if role is Role.ORCHESTRATOR else channels
     kind.doom = doom
     worker.Ledger = kind  # type: ignore[misc]
     doom_mail(doom)

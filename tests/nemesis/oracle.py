@@ -1,7 +1,7 @@
 """The provider: mail server and webhook receiver in a process of their own, whose log is the truth.
 
-`python -m tests.nemesis.oracle LOG` prints `{"mail": PORT, "web": PORT}` and serves until it is ended. Every line
-of the log is one JSON object; an acceptance is on disk before anybody hears of it.
+`python -m tests.nemesis.oracle LOG` prints `{"mail": PORT, "web": PORT}` and serves until it is ended. Every
+line of the log is one JSON object; an acceptance is on disk before anybody hears of it.
 """
 
 from __future__ import annotations

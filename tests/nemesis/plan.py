@@ -54,6 +54,14 @@ class Act(StrEnum):
     """SIGSTOP, and SIGCONT when everybody has given it up."""
 
 
+class Memory(StrEnum):
+    """Whether the channels' ledger knows who claimed a touch before."""
+
+    KEEPS = "keeps"
+    FORGETS = "forgets"
+    """Only to see whether the nemesis notices."""
+
+
 class Mood(StrEnum):
     """How the provider takes one request."""
 
@@ -80,7 +88,7 @@ class Fate(Frozen):
 
 
 class Wish(Frozen):
-    """A proposal, and how the provider takes the requests for it, one mood each; all later ones it accepts."""
+    """A proposal, and how the provider takes the requests for it, one mood each; later ones it accepts."""
 
     proposal_id: str
     account: str
