@@ -3,6 +3,7 @@
 #   make demo    show Tutti at work on this machine
 #   make test    lint, types, import walls, tests
 #   make bench   measure
+#   make nemesis kill workers at every gap of the hand-over, 200 seeded times
 #   make mutate  change governance on purpose and see whether a test notices (hours)
 #   make env     only build .venv (the others do it when needed)
 #   make lock    resolve the dependencies again
@@ -13,7 +14,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test bench mutate env lock clean FORCE
+.PHONY: help demo test bench nemesis mutate env lock clean FORCE
 
 BIN := .venv/bin
 STAMP := .venv/.ready
@@ -37,6 +38,9 @@ demo: $(STAMP)
 
 bench: $(STAMP)
 	@$(BIN)/python -m benchmarks
+
+nemesis: $(STAMP)
+	@$(BIN)/python -m tests.nemesis
 
 mutate: $(STAMP)
 	@$(BIN)/mutmut run

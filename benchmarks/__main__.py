@@ -19,6 +19,7 @@ from benchmarks import (
     _governance,
     _handover,
     _imports,
+    _nemesis,
     _plays,
     _replay,
     _signals,
@@ -41,12 +42,15 @@ _BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
         _throughput,
         _imports,
         _demo,
+        _nemesis,
     )
 }
+_ON_REQUEST = frozenset({_nemesis.NAME})
+"""What only runs when it is named: it takes longer than all others together."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmarks named on the command line, or all.
+    """Run the benchmarks named on the command line, or all that run unasked.
 
     Returns:
         The exit code: 0 when everything was measured, whether or not targets are met; 1 when a measurement
@@ -62,7 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"there is no benchmark {unknown[0]!r}; known are {', '.join(_BENCHMARKS)}")
     if options.json is not None and not options.json.absolute().parent.is_dir():
         parser.error(f"--json: there is no folder {options.json.absolute().parent}; make it first")
-    names = [name for name in _BENCHMARKS if not options.names or name in options.names]
+    wanted = options.names or _BENCHMARKS.keys() - _ON_REQUEST
+    names = [name for name in _BENCHMARKS if name in wanted]
     # The channels log every touch; here that would be noise around the figures.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     logging.basicConfig(level=logging.WARNING)
