@@ -154,6 +154,7 @@ class Web:
 
     def __init__(self, log: Log, conduct: Conduct) -> None:
         self._log, self._conduct = log, conduct
+        self._done: set[str] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Take the one request of a connection, and answer it or hang up."""
@@ -173,6 +174,8 @@ class Web:
     async def _take(self, touch_id: str, touch: dict[str, Any]) -> HTTPStatus | None:
         account_id, proposal_id = str(touch["account_id"]), str(touch["proposal_id"])
         mood = self._conduct.next(account_id, proposal_id)
+        if mood is Mood.REFUSE and touch_id in self._done:
+            mood = Mood.ACCEPT  # whoever has done it already cannot refuse it any more
 
         def note(event: Event) -> None:
             self._log.write(
@@ -200,6 +203,7 @@ class Web:
             case Mood.DROP_BEFORE:
                 return None
         note(Event.ACCEPTED)
+        self._done.add(touch_id)
         if mood is Mood.DROP_AFTER:
             return None
         await asyncio.sleep(delay_of(mood))

@@ -22,6 +22,7 @@ from domain import (
     AccountStatus,
     Contact,
     Content,
+    Hold,
     Observation,
     PolicyPublished,
     Proposal,
@@ -203,6 +204,7 @@ class Run:
             decision_window=timedelta(seconds=0.2),
             continue_after_events=plan.continue_after_events,
         )
+        self._holds = 0
         self._shifts = {role: Shift(role, arena, lane, self._home, self._found) for role in Role}
 
     async def play(self) -> Found:
@@ -367,10 +369,16 @@ class Run:
             status = await self._accounts.status(account_id)
             ended = {view.proposal.proposal_id for view in status.proposals if view.status.final}
             flying = any(touch.status is TouchStatus.IN_FLIGHT for touch in status.touches)
-            return status if ended == wanted and not flying and not status.unsent_facts else None
+            return status if ended == wanted and not flying else None
+
+        async def told() -> AccountStatus | None:
+            status = await look()
+            return status if status is not None and not status.unsent_facts else None
 
         try:
-            return await until(look)
+            if (await until(look)).unsent_facts:
+                await self._have_the_ledger_told(account_id)
+            return await until(told)
         except StuckError:
             status = await self._accounts.status(account_id)
             where = {view.proposal.proposal_id: view.status.value for view in status.proposals}
@@ -378,6 +386,18 @@ class Run:
                 f"promise 5: no end within {PATIENCE_SECONDS:.0f} s on {account_id}: {where}, "
                 f"{status.unsent_facts} facts unsent"
             ) from None
+
+    async def _have_the_ledger_told(self, account_id: str) -> None:
+        """Quiet facts, such as a proposal's expiry, wait for company; a person's freeze takes them along."""
+        self._holds += 1
+        hold = Hold(
+            hold_id=f"audit-{self._holds}",
+            placed_by="dana.reyes",
+            reason="an audit",
+            placed_at=datetime.now(UTC),
+        )
+        await self._accounts.place_hold(account_id, hold)
+        await self._accounts.release_hold(account_id, hold.hold_id, "dana.reyes")
 
     async def _settle(self, status: AccountStatus) -> None:
         """Do what a person does: look the touch up at the provider, and say what was found."""
