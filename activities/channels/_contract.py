@@ -8,6 +8,7 @@ it becomes an `unknown` receipt that a person settles.
 from __future__ import annotations
 
 import asyncio
+import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
@@ -78,7 +79,36 @@ class NotClearedError(Exception):
 
 
 class RevokedError(Exception):
-    """The activity was cancelled before the hand-over."""
+    """The activity was cancelled, or given up by the engine, before the hand-over."""
+
+
+class Pulse:
+    """Whether the engine can still believe that this attempt lives.
+
+    A process that was stopped, or a machine that slept, goes on as if nothing had happened; meanwhile the
+    attempt was given up, and a person may have been told that nothing was handed over.
+
+    Args:
+        allowed: How long the attempt may stay silent, in seconds; None: for ever.
+        clock: Returns seconds that pass while the process is stopped, too.
+    """
+
+    def __init__(self, allowed: float | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._allowed = allowed
+        self._clock = clock
+        self._last = clock()
+        self._missed = False
+
+    def beat(self) -> None:
+        """Tell the engine that the attempt lives."""
+        self._missed = self.lost
+        self._last = self._clock()
+        activity.heartbeat()
+
+    @property
+    def lost(self) -> bool:
+        """Whether it was silent for longer than allowed, even if it has spoken since."""
+        return self._missed or (self._allowed is not None and self._clock() - self._last > self._allowed)
 
 
 class Crossing:
@@ -88,9 +118,10 @@ class Crossing:
     cancellation stops the work; behind it the work goes on until the provider has answered.
     """
 
-    def __init__(self, ledger: Ledger, touch: Touch) -> None:
+    def __init__(self, ledger: Ledger, touch: Touch, pulse: Pulse) -> None:
         self._ledger = ledger
         self._touch = touch
+        self._pulse = pulse
         self._task: asyncio.Task[Receipt] | None = None
         self.crossed = False
         self.revoked = False
@@ -119,7 +150,7 @@ class Crossing:
         if refusal is not None:
             raise NotClearedError(refusal)
         # asyncio.wait_for of Python 3.11 may swallow a cancellation, so the flag is what counts.
-        if self.revoked:
+        if self.revoked or self._pulse.lost:
             raise RevokedError
 
     async def run(self, work: Coroutine[Any, Any, Receipt]) -> Receipt:
@@ -171,8 +202,8 @@ class AtMostOnce:
         Raises:
             ApplicationError: Retryable; the ledger did not answer.
         """
-        crossing = Crossing(self._ledger, touch)
-        async with heartbeats():
+        async with heartbeats() as pulse:
+            crossing = Crossing(self._ledger, touch, pulse)
             task = asyncio.create_task(self._protocol(touch, crossing))
             while True:
                 try:
@@ -340,18 +371,21 @@ def bound_log(touch: Touch) -> structlog.typing.FilteringBoundLogger:
 
 
 @asynccontextmanager
-async def heartbeats() -> AsyncIterator[None]:
+async def heartbeats() -> AsyncIterator[Pulse]:
     """Heartbeat in the background: without it neither a lost worker nor a cancellation is noticed soon."""
-    allowed = activity.info().heartbeat_timeout
-    interval = _BEAT_SECONDS if allowed is None else min(_BEAT_SECONDS, allowed.total_seconds() / 3)
+    timeout = activity.info().heartbeat_timeout
+    # Zero is how an activity without such a time-out says so.
+    allowed = timeout.total_seconds() if timeout else None
+    interval = _BEAT_SECONDS if allowed is None else min(_BEAT_SECONDS, allowed / 3)
+    pulse = Pulse(allowed)
 
     async def beat() -> None:
         while True:
-            activity.heartbeat()
+            pulse.beat()
             await asyncio.sleep(interval)
 
     task = asyncio.create_task(beat())
     try:
-        yield
+        yield pulse
     finally:
         task.cancel()

@@ -1,4 +1,6 @@
 import asyncio
+import dataclasses
+import time
 from collections.abc import Coroutine
 from datetime import timedelta
 from pathlib import Path
@@ -133,6 +135,26 @@ async def test_a_cancellation_behind_the_line_keeps_what_the_provider_says(ledge
 
     assert receipt.status is ReceiptStatus.ACCEPTED
     assert await settled(ledger, a_touch()) is ReceiptStatus.ACCEPTED
+
+
+async def test_a_worker_that_was_frozen_before_the_line_does_not_cross_it(ledger: Ledger) -> None:
+    """Given a process that stood still for longer than its heartbeat allows, when it goes on, then it hands
+    nothing over: the attempt after it has found its claim, and asked a person."""
+    environment = ActivityEnvironment()
+    environment.info = dataclasses.replace(environment.info, heartbeat_timeout=timedelta(seconds=0.3))
+    provider = Provider()
+
+    async def hand_over(touch: Touch, crossing: Crossing) -> Receipt:
+        time.sleep(0.5)  # noqa: ASYNC251 - everything in the process stands still, heartbeats too
+        await asyncio.sleep(0.05)  # awake again, it beats before it goes on
+        return await provider.hand_over(touch, crossing)
+
+    frozen = AtMostOnce(ledger, hand_over, reference=lambda touch: touch.touch_id)
+    receipt = await environment.run(frozen.run, a_touch())
+
+    assert provider.taken == 0
+    assert receipt.status is ReceiptStatus.UNDELIVERED
+    assert await settled(ledger, a_touch()) is ReceiptStatus.UNDELIVERED
 
 
 async def test_a_ledger_that_is_down_before_the_claim_means_try_again(ledger: Ledger, database: Path) -> None:

@@ -205,7 +205,7 @@ def main() -> None:
     channels = ForgetfulLedger if os.environ["NEMESIS_MEMORY"] == Memory.FORGETS.value else ChannelLedger
     kind = OrchestratorLedger if role is Role.ORCHESTRATOR else channels
     kind.doom = doom
-    worker.Ledger = kind  # type: ignore[misc]
+    worker.Ledger = kind  # type: ignore[attr-defined]
     doom_mail(doom)
     doom_web(doom)
     # As the policy set shortens the channels' waits: whoever is lost in a ruling is missed after seconds.
