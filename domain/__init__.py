@@ -31,6 +31,7 @@ from domain._base import (
     ZoneName,
 )
 from domain._canonical import contact_key, digest_of, person_key, short_key
+from domain._docs import field_docs
 from domain._machine import Due, Step, advance, next_due, resume
 from domain._messages import (
     Answered,
@@ -315,6 +316,7 @@ __all__ = [
     "conflict_message",
     "contact_key",
     "digest_of",
+    "field_docs",
     "known_digest",
     "misdirected",
     "next_due",

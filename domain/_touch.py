@@ -56,17 +56,27 @@ class Handover(Frozen):
 class Recipient(Frozen):
     """The person a touch is for, as known at hand-over."""
 
+    model_config = ConfigDict(extra="ignore")  # as for the touch that it is part of
+
     contact_id: Identifier
+    """Their id in the account's records; never an address."""
     name: ShortText
+    """How to address them."""
     email: EmailStr | None = None
+    """Their address; set for every touch of a channel that needs one."""
 
 
 class PlayRef(Frozen):
     """Which step of which run of a play something belongs to."""
 
+    model_config = ConfigDict(extra="ignore")  # it is part of touches
+
     run_id: Identifier
+    """The run: one account's way through the play."""
     play_id: Identifier
+    """The play's name in the policy set."""
     step: Identifier
+    """The step's name in the play."""
 
 
 class Touch(Frozen):
@@ -78,13 +88,21 @@ class Touch(Frozen):
     model_config = ConfigDict(extra="ignore")
 
     touch_id: TouchId
+    """The touch's identity and the only safe idempotency key; it may hold slashes."""
     account_id: Identifier
+    """The target account."""
     account_name: ShortText
+    """The account's name, for texts."""
     proposal_id: Identifier
+    """What was proposed; several touches may try to carry out one proposal."""
     decision_id: ShortText
+    """The decision that allowed it."""
     actor: Identifier
+    """Who proposed it: a person, an AI agent or a system."""
     channel: Identifier
+    """The channel's name in `channels.yaml`."""
     action: Identifier
+    """What kind of touch it is, such as `intro`."""
     intent: Identifier | None = None
     """What it is after, such as `nurture`, if the proposal said so."""
     cost: Amount = 0.0
@@ -92,10 +110,13 @@ class Touch(Frozen):
     recipient: Recipient | None = None
     """None for touches of the account as a whole."""
     subject: ShortText | None = None
+    """The subject line or title."""
     text: LongText = ""
+    """What is said, as plain text; any character may occur, so it is data and never a command or markup."""
     html: LongText | None = None
     """The text as HTML, if whoever proposed it wrote one."""
     fields: Annotated[dict[FactName, FactText], Field(max_length=32)] = {}
+    """Further values for the channel, by name."""
     play: PlayRef | None = None
     """The step of a play that it carries out."""
     good_until: Moment | None = None
@@ -103,18 +124,24 @@ class Touch(Frozen):
     digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
     """SHA-256 of the exact action that was ruled on (and, if needed, approved)."""
     approved_by: ShortText | None = None
+    """Login of the person who approved it, if somebody had to."""
     policy_digest: str
+    """Digest of the policy set that allowed it."""
 
 
 class Receipt(Frozen):
     """What the channel said about a touch: the output of every channel activity."""
 
     touch_id: TouchId
+    """The touch it is for, as it came."""
     status: ReceiptStatus
+    """What became of it."""
     at: Moment
+    """When that was known."""
     provider_ref: ShortText | None = None
     """The provider's own id, e.g. a Message-ID."""
     detail: Annotated[LongText, StringConstraints(max_length=1_000)] | None = None
+    """A sentence for a person; no personal data."""
     retry_at: Moment | None = None
     """With `undelivered`: the provider takes nothing before this moment, as after a rate limit."""
     outcome: OutcomeKind | None = None
@@ -127,10 +154,15 @@ class Recall(Frozen):
     model_config = ConfigDict(extra="ignore")
 
     touch_id: TouchId
+    """The touch that is to be undone."""
     account_id: Identifier
+    """The account it was for."""
     channel: Identifier
+    """The channel that made it."""
     action: Identifier
+    """What kind of touch it was."""
     contact_id: Identifier | None = None
+    """The person it was for, if any."""
     provider_ref: ShortText | None = None
     """What the receipt of the touch said, to find it by."""
     reason: ShortText
@@ -141,9 +173,13 @@ class Recalled(Frozen):
     """What became of taking a touch back: the output of a channel's activity `recall`."""
 
     touch_id: TouchId
+    """The touch that was to be undone, as it came."""
     status: RecallStatus
+    """What became of it."""
     at: Moment
+    """When that was known."""
     detail: Annotated[LongText, StringConstraints(max_length=1_000)] | None = None
+    """A sentence for a person; no personal data."""
 
 
 class TouchRecord(Frozen):
@@ -178,11 +214,17 @@ class Outcome(Frozen):
     """What came back after a touch."""
 
     outcome_id: Identifier
+    """The source's own id of what happened: the same id again is the same outcome."""
     source: Identifier
+    """The system that tells it."""
     touch_id: TouchId
+    """The touch it belongs to."""
     kind: OutcomeKind
+    """What came back."""
     at: Moment
+    """When it happened."""
     contact_id: Identifier | None = None
+    """The person who did it, if known."""
     detail: ShortText | None = None
     """A line for people, such as the provider's reason for a bounce."""
 

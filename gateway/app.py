@@ -1,4 +1,4 @@
-"""The gateway application: health, unsubscribe links, and what comes back."""
+"""The gateway application: health, unsubscribe links, what comes back, and the hand-over API of channels."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Protocol
 import structlog
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
+from pydantic import SecretStr
 
 from activities.channels import UnsubscribeLinks
 from gateway._signatures import OutcomeKeys
 from gateway.bounces import Bounces, bounce_routes
+from gateway.handovers import handover_routes
 from gateway.outcomes import OutcomeDoor, outcome_routes
 from gateway.unsubscribe import AccountDoor, unsubscribe_routes
 from ledger import Ledger, LedgerError
@@ -27,13 +29,14 @@ class Accounts(AccountDoor, OutcomeDoor, Protocol):
     """All that the gateway needs of the accounts' workflows."""
 
 
-def create_app(
+def create_app(  # noqa: PLR0913 - what each door of the house needs
     *,
     ledger: Ledger,
     accounts: Accounts,
     links: UnsubscribeLinks,
     outcome_keys: OutcomeKeys,
     bounces: Bounces,
+    channel_token: SecretStr | None = None,
 ) -> FastAPI:
     """Create the gateway.
 
@@ -43,6 +46,7 @@ def create_app(
         links: Reads unsubscribe tokens.
         outcome_keys: Check who reports outcomes.
         bounces: Check who passes on returned mail, and read what it is about.
+        channel_token: What channel workers show at the hand-over API; without one that is off.
 
     Returns:
         The ASGI application; its OpenAPI description is at `/openapi.json`.
@@ -71,4 +75,5 @@ def create_app(
     app.include_router(unsubscribe_routes(ledger, accounts, links))
     app.include_router(outcome_routes(accounts, outcome_keys))
     app.include_router(bounce_routes(accounts, bounces))
+    app.include_router(handover_routes(ledger, channel_token))
     return app

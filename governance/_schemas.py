@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import sys
 from collections.abc import Iterator, Mapping
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from pydantic import BaseModel, BeforeValidator
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
+from domain import field_docs
 from governance._cases import CasesFile
 from governance._fields import TimeOfDay
 from governance._outline import FOLDERS, file_model, file_names
@@ -144,7 +143,7 @@ def schema_of(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _explain(part: dict[str, Any], model: type[BaseModel], parts: Mapping[str, dict[str, Any]]) -> None:
-    said = _said(model)
+    said = field_docs(model)
     for name, info in model.model_fields.items():
         key = info.alias or name
         field = part.get("properties", {}).get(key)
@@ -179,32 +178,3 @@ def _models(annotation: object, seen: set[type[BaseModel]]) -> Iterator[type[Bas
             yield from _models(info.annotation, seen)
     for inner in getattr(annotation, "__args__", ()):
         yield from _models(inner, seen)
-
-
-def _said(model: type[BaseModel]) -> dict[str, str]:
-    """Return what the model's source says below its fields; what is inherited comes from the base's."""
-    said: dict[str, str] = {}
-    for owner in reversed(model.__mro__):
-        if owner is not BaseModel and issubclass(owner, BaseModel):
-            said |= _documented(owner.__module__).get(owner.__name__, {})
-    return said
-
-
-@cache
-def _documented(module: str) -> dict[str, dict[str, str]]:
-    """Return the text below each field of each class of a module."""
-    tree = ast.parse(inspect.getsource(sys.modules[module]))
-    found: dict[str, dict[str, str]] = {}
-    for owner in tree.body:
-        if not isinstance(owner, ast.ClassDef):
-            continue
-        texts = found.setdefault(owner.name, {})
-        for field, below in zip(owner.body, owner.body[1:], strict=False):
-            if (
-                isinstance(field, ast.AnnAssign)
-                and isinstance(field.target, ast.Name)
-                and isinstance(below, ast.Expr)
-                and isinstance(below.value, ast.Constant)
-            ):
-                texts[field.target.id] = " ".join(inspect.cleandoc(cast("str", below.value.value)).split())
-    return found

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from typer.models import OptionInfo
 
+from tutti.channels.cli import channel_app
 from tutti.plays.cli import play_app
 from tutti.policies.cli import policy_app
 from tutti.stops.cli import stop_app
@@ -53,6 +54,7 @@ app.add_typer(policy_app, name="policy")
 app.add_typer(play_app, name="play")
 app.add_typer(touch_app, name="touch")
 app.add_typer(stop_app, name="stop")
+app.add_typer(channel_app, name="channel")
 app.add_typer(import_app, name="import")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(outcome_app, name="outcome")

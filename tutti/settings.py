@@ -88,7 +88,10 @@ class Settings(BaseSettings):
     """TUTTI_BOUNCE_TOKEN: what the mail server presents that passes on returned mail, at least 32 bytes.
     Without it none is taken."""
 
-    @field_validator("signing_key", "bounce_token")
+    channel_token: SecretStr | None = None
+    """TUTTI_CHANNEL_TOKEN: what channel workers show at the gateway's hand-over API, at least 32 bytes."""
+
+    @field_validator("signing_key", "bounce_token", "channel_token")
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value().encode()) < SHORTEST_SIGNING_KEY:

@@ -28,6 +28,8 @@ from activities.channels._contract import (
     Crossing,
     HandOver,
     TakeBack,
+    preflight,
+    receipt_for,
 )
 from activities.channels._settings import (
     ChannelError,
@@ -101,8 +103,10 @@ __all__ = [
     "WebhookPayload",
     "WebhookSettings",
     "build_channel",
+    "preflight",
     "read_bounce",
     "read_settings",
+    "receipt_for",
 ]
 
 CHANNELS: Mapping[str, Callable[[ChannelEnvironment], ChannelActivities]] = MappingProxyType(

@@ -181,5 +181,7 @@ async def test_health_is_the_ledgers(gateway: httpx.AsyncClient, database: Path)
 async def test_the_description_lists_every_route(gateway: httpx.AsyncClient) -> None:
     paths = (await gateway.get("/openapi.json")).json()["paths"]
 
-    assert set(paths) == {"/healthz", "/unsubscribe/{token}", "/v1/outcomes/{channel}", "/v1/bounces"}
+    handovers = {f"/v1/handovers/{name}" for name in ("check", "claim", "settle")}
+    back = {"/v1/outcomes/{channel}", "/v1/bounces"}
+    assert set(paths) == {"/healthz", "/unsubscribe/{token}"} | back | handovers
     assert {"404", "503"} <= set(paths["/unsubscribe/{token}"]["post"]["responses"])

@@ -138,6 +138,24 @@ async def test_a_folder_of_an_earlier_version_gets_what_it_lacks_and_keeps_what_
     assert again == first
 
 
+async def test_a_folder_of_an_earlier_version_gets_the_token_it_lacks_and_keeps_its_keys(
+    tmp_path: Path,
+) -> None:
+    made = await secrets_of(tmp_path / "one")
+    file = tmp_path / "one" / "secrets.json"
+    file.write_text(
+        json.dumps(
+            {name: value for name, value in json.loads(file.read_text()).items() if "token" not in name}
+        )
+    )
+
+    first, second = await secrets_of(tmp_path / "one"), await secrets_of(tmp_path / "one")
+
+    assert first == second
+    assert first.signing_key == made.signing_key
+    assert first.channel_token != made.channel_token
+
+
 async def test_a_damaged_file_of_secrets_is_named_and_not_replaced(tmp_path: Path) -> None:
     file = tmp_path / "secrets.json"
     file.write_text('{"signing_key": "short"}')

@@ -100,6 +100,7 @@ class Layout(Frozen):
             "TUTTI_PUBLIC_URL": self.addresses.gateway,
             "TUTTI_GATEWAY_PORT": str(self.ports.gateway),
             "TUTTI_SIGNING_KEY": self.secrets.signing_key.get_secret_value(),
+            "TUTTI_CHANNEL_TOKEN": self.secrets.channel_token.get_secret_value(),
             "TUTTI_EMAIL_HOST": LOOPBACK,
             "TUTTI_EMAIL_PORT": str(self.ports.mail),
             "TUTTI_EMAIL_SENDER": "Tutti <tutti@example.com>",

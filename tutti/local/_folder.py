@@ -73,6 +73,8 @@ class Secrets(Frozen):
         min_length=32, default_factory=lambda: SecretStr(secrets.token_urlsafe(32))
     )
     """The bearer token of the local vendors; folders of earlier versions have none yet."""
+    channel_token: SecretStr = Field(min_length=32, default_factory=lambda: SecretStr(secrets.token_hex(32)))
+    """What channel workers show at the hand-over API; folders of earlier versions have none yet."""
 
     @classmethod
     def fresh(cls) -> Self:

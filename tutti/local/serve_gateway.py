@@ -66,6 +66,7 @@ async def serve_gateway(settings: Settings) -> None:
             links=links,
             outcome_keys=keys,
             bounces=bounces,
+            channel_token=settings.channel_token,
         )
         server = _Server(
             uvicorn.Config(
