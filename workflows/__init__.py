@@ -20,6 +20,7 @@ from workflows.client import (
     UnknownAccountError,
     connect,
 )
+from workflows.conformance import ChannelCall, ChannelCallWorkflow, ChannelReply, ReplyKind
 
 __all__ = [
     "CONTINUE_AFTER_EVENTS",
@@ -33,7 +34,11 @@ __all__ = [
     "AccountError",
     "AccountInput",
     "AccountWorkflow",
+    "ChannelCall",
+    "ChannelCallWorkflow",
+    "ChannelReply",
     "EngineUnavailableError",
+    "ReplyKind",
     "UnknownAccountError",
     "connect",
     "tutti_plugin",

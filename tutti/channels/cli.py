@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from tutti.terminal import FAILED, complain, fail, out
+from tutti.terminal import FAILED, PoliciesOption, complain, fail, load_settings, out, run
 
 channel_app = typer.Typer(
     help="Build, check and watch the channels through which touches go out.", no_args_is_help=True
@@ -52,3 +52,82 @@ def schema(
 
 def _say_done(what: str) -> None:
     out.print(Text.assemble(("ok ", "green"), what), highlight=False, soft_wrap=True)
+
+
+@channel_app.command("list")
+def list_(
+    policies: PoliciesOption = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False,
+) -> None:
+    """List the channels: how they deliver, who works on them now, and how many touches wait.
+
+    Without --policies the set in force counts, or the policy folder where nothing is in force.
+    """
+    from tutti.channels.listing import list_channels
+
+    run(list_channels(out, load_settings(), policies, as_json=as_json))
+
+
+@channel_app.command("verify")
+def verify(  # noqa: PLR0913, PLR0917 - one parameter an option
+    name: Annotated[str, typer.Argument(help="The channel's name in channels.yaml.")],
+    policies: PoliciesOption = None,
+    task_queue: Annotated[
+        str | None,
+        typer.Option("--task-queue", help="Where its worker listens. Default: as in channels.yaml."),
+    ] = None,
+    to: Annotated[
+        str,
+        typer.Option("--to", metavar="EMAIL", help="Whom the synthetic touches are for."),
+    ] = "conformance@example.com",
+    action: Annotated[
+        str, typer.Option("--action", help="What kind of touch they are.")
+    ] = "conformance_check",
+    field: Annotated[
+        list[str] | None,
+        typer.Option("--field", metavar="NAME=VALUE", help="A value the channel wants; may be repeated."),
+    ] = None,
+    probe: Annotated[
+        list[str] | None, typer.Option("--probe", help="Only this probe; may be repeated.")
+    ] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Check a running channel worker, in whatever language, against the contract.
+
+    This really sends: about twenty touches go through the channel to the person named with --to, and to
+    whatever the worker is connected to. The default, conformance@example.com, is an address that reaches
+    nobody. A synthetic person is suppressed in the ledger. Exit code 1 if the worker breaks the contract.
+    """
+    from tutti.channels.verifying import Request, verify_channel
+
+    request = Request(
+        channel=name,
+        policies=policies,
+        task_queue=task_queue,
+        to=_address(to),
+        action=action,
+        fields=_fields(field or []),
+        probes=tuple(probe or ()),
+    )
+    raise typer.Exit(run(verify_channel(out, load_settings(), request, as_json=as_json)))
+
+
+def _address(given: str) -> str:
+    from pydantic import EmailStr, TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter[str](EmailStr).validate_python(given)
+    except ValidationError:
+        raise typer.BadParameter(f"{given!r} is no e-mail address", param_hint="--to") from None
+
+
+def _fields(given: list[str]) -> dict[str, str]:
+    found = {}
+    for each in given:
+        name, sign, value = each.partition("=")
+        if not sign or not name:
+            raise typer.BadParameter(f"write {each!r} as NAME=VALUE", param_hint="--field")
+        found[name] = value
+    return found

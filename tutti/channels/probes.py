@@ -1,0 +1,324 @@
+"""The conformance suite: what is demanded of a channel's worker, one probe a demand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any, Final
+
+from domain import HAND_OVER_ATTEMPTS, RecallStatus, Receipt, ReceiptStatus, Touch, person_key
+from ledger import ClaimState
+from tutti.channels.bench import HAND_OVER, Bench, BrokenError, SkippedError, no_answer, quoted
+from tutti.channels.subject import OBJECTOR, as_json
+from workflows import ChannelReply, ReplyKind
+
+Check = Callable[[Bench], Awaitable[str]]
+"""Puts one demand; returns what was seen. Raises `BrokenError` or `SkippedError`."""
+
+_AT_ONCE: Final = 5
+_SOON: Final = timedelta(milliseconds=50)
+_NOT_HANDED_OVER: Final = frozenset({ReceiptStatus.BLOCKED, ReceiptStatus.UNDELIVERED})
+
+HOSTILE_SUBJECT: Final = "Re: {{7*7}} ${x} %s <b>\u202eevil\u2028\ufeff"
+HOSTILE_TEXT: Final = (
+    "nul \x00, bell \x07, escape \x1b[31m\r\nBcc: everybody@example.com\r\n.\r\nQUIT\r\n"
+    "<script>alert(1)</script> \"';-- {{7*7}} ${jndi:ldap://x} %n%s ../../etc/passwd\n"
+    "\u202eright to left\u202c \u2028 \ufeff e\u0301 \U0001f469\u200d\U0001f680 \ufffe \U0010ffff"
+)
+LONG_TEXT: Final = ("A long text says the same again and again. " * 500)[:20_000]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One demand.
+
+    Attributes:
+        name: Its name, for `--probe` and in reports.
+        demand: What is demanded, in one line.
+        check: Puts it to the worker.
+    """
+
+    name: str
+    demand: str
+    check: Check
+
+
+async def _takes_a_touch(bench: Bench) -> str:
+    receipt = await bench.hand_over(bench.touches.touch("takes-a-touch"))
+    _accepted(receipt)
+    if not abs(receipt.at - datetime.now(UTC)) < timedelta(minutes=10):
+        raise BrokenError(
+            f"the receipt's moment {receipt.at.isoformat()} is not now: its clock or zone is wrong"
+        )
+    return f"accepted, provider_ref {receipt.provider_ref}"
+
+
+async def _same_again(bench: Bench) -> str:
+    touch = bench.touches.touch("same-again")
+    first = await bench.hand_over(touch)
+    second = await bench.hand_over(touch)
+    if (first.status, first.provider_ref) != (second.status, second.provider_ref):
+        raise BrokenError(
+            f"first {first.status.value} {first.provider_ref}, then {second.status.value} "
+            f"{second.provider_ref}: the same touch_id is the same touch, in every attempt and run"
+        )
+    return f"{second.status.value} with the same provider_ref"
+
+
+async def _unknown_fields(bench: Bench) -> str:
+    touch = bench.touches.touch("unknown-fields")
+    sent = as_json(touch) | {"from_a_later_version": {"nested": [1, None]}}
+    sent["recipient"] = {**sent["recipient"], "from_a_later_version": "x"}
+    receipt = bench.receipt_in(await bench.caller.call(HAND_OVER, sent), touch.touch_id)
+    _accepted(receipt)
+    return "accepted"
+
+
+async def _nobody(bench: Bench) -> str:
+    if not bench.subject.needs_person:
+        raise SkippedError("the channel needs nobody: `needs: nothing` in channels.yaml")
+    receipt = await bench.hand_over(bench.touches.touch("nobody", recipient=None))
+    if receipt.status not in {ReceiptStatus.REJECTED, ReceiptStatus.BLOCKED}:
+        raise BrokenError(
+            f"a touch for nobody was {receipt.status.value}; say rejected or blocked, it never becomes better"
+        )
+    return receipt.status.value
+
+
+MALFORMED: Final[Mapping[str, Any]] = MappingProxyType(
+    {
+        "an empty object": {},
+        "a text": "touch",
+        "nothing": None,
+        "fields of the wrong type": {"touch_id": 7, "account_id": [], "recipient": "x", "text": {}},
+    }
+)
+"""What is sent that is nothing like a touch."""
+
+
+async def _malformed(bench: Bench) -> str:
+    whole = as_json(bench.touches.touch("malformed"))
+    sent = dict(MALFORMED) | {
+        "a touch without an id": {key: value for key, value in whole.items() if key != "touch_id"},
+        "a recipient without an id": whole | {"recipient": {"email": bench.touches.to}},
+    }
+    for what, argument in sent.items():
+        reply = await bench.caller.call(HAND_OVER, argument, attempts=HAND_OVER_ATTEMPTS)
+        if reply.kind is ReplyKind.ANSWERED:
+            status = reply.value.get("status") if isinstance(reply.value, dict) else reply.value
+            if status not in {"rejected", "undelivered", "blocked"}:
+                raise BrokenError(f"it took {what} for a touch and answered {quoted(reply.value)}")
+        elif reply.kind is not ReplyKind.FAILED:
+            raise BrokenError(f"it neither refused {what} nor raised an error: {_ending(reply)}")
+    receipt = await bench.hand_over(bench.touches.touch("after-malformed"))
+    return f"refused {len(sent)} of {len(sent)}; the next touch was {receipt.status.value}"
+
+
+async def _hostile_text(bench: Bench) -> str:
+    touch = bench.touches.touch("hostile", subject=HOSTILE_SUBJECT, text=HOSTILE_TEXT)
+    return _sensible(await bench.hand_over(touch))
+
+
+async def _long_text(bench: Bench) -> str:
+    return _sensible(await bench.hand_over(bench.touches.touch("long", text=LONG_TEXT)))
+
+
+async def _suppressed(bench: Bench) -> str:
+    ledger = bench.needs_ledger()
+    touch = bench.touches.touch(
+        "suppressed", recipient={"contact_id": "objector", "name": "Objector", "email": OBJECTOR}
+    )
+    await ledger.suppress(
+        person_key(OBJECTOR),
+        account_id="conformance",
+        contact_id="objector",
+        source="conformance",
+        at=datetime.now(UTC),
+    )
+    receipt = await bench.hand_over(touch)
+    if receipt.status is not ReceiptStatus.BLOCKED:
+        raise BrokenError(
+            f"the person objected, and the receipt says {receipt.status.value}; ask the gateway's hand-over "
+            "API or `preflight` right before the provider is called, and return blocked"
+        )
+    return "blocked"
+
+
+async def _too_late(bench: Bench) -> str:
+    touch = bench.touches.touch("too-late", good_until=datetime.now(UTC) - timedelta(minutes=1))
+    receipt = await bench.hand_over(touch)
+    if receipt.status not in _NOT_HANDED_OVER:
+        raise BrokenError(
+            f"good_until has passed, and the receipt says {receipt.status.value}: nothing may be handed over "
+            "after that moment"
+        )
+    return receipt.status.value
+
+
+async def _claimed(bench: Bench) -> str:
+    ledger = bench.needs_ledger()
+    _for_at_most_once(bench)
+    touch = bench.touches.touch("claimed")
+    receipt = await bench.hand_over(touch)
+    claim = await ledger.claim(touch.touch_id, channel=touch.channel, at=datetime.now(UTC))
+    if claim.receipt is None:
+        if claim.state is ClaimState.NEW:
+            await ledger.settle(
+                receipt
+            )  # this look has claimed it; a claim must not stay open behind the check
+        raise BrokenError(
+            f"the ledger holds {'no claim' if claim.state is ClaimState.NEW else 'a claim without receipt'}: "
+            "claim before the provider is called and settle with the receipt, or a crash sends twice"
+        )
+    if claim.receipt.status is not receipt.status:
+        raise BrokenError(
+            f"it returned {receipt.status.value} and settled with {claim.receipt.status.value}: "
+            "both must agree"
+        )
+    return f"claimed, and settled as {claim.receipt.status.value}"
+
+
+async def _left_open(bench: Bench) -> str:
+    ledger = bench.needs_ledger()
+    _for_at_most_once(bench)
+    touch = bench.touches.touch("left-open")
+    await ledger.claim(touch.touch_id, channel=touch.channel, at=datetime.now(UTC))
+    receipt = await bench.hand_over(touch)
+    if receipt.status is not ReceiptStatus.UNKNOWN:
+        raise BrokenError(
+            f"an earlier attempt may have sent it, and the receipt says {receipt.status.value}: say unknown, "
+            "and hand nothing over"
+        )
+    return "unknown"
+
+
+async def _cancelled(bench: Bench) -> str:
+    touch = bench.touches.touch("cancelled")
+    reply = await bench.caller.call(
+        HAND_OVER, as_json(touch), cancel_after=_SOON, within=_SOON + bench.patience
+    )
+    if reply.kind is ReplyKind.CANCELLED:
+        return "cancelled"
+    if reply.kind is ReplyKind.SILENT:
+        raise BrokenError(
+            f"it neither stopped nor answered within {bench.patience.total_seconds():g} s: heartbeat, and "
+            "look for the cancellation"
+        )
+    receipt = bench.receipt_in(reply, touch.touch_id)
+    return f"ended with a receipt: {receipt.status.value}"
+
+
+async def _at_once(bench: Bench) -> str:
+    touches = [bench.touches.touch(f"at-once-{number}") for number in range(_AT_ONCE)]
+    receipts = await asyncio.gather(*(bench.hand_over(touch) for touch in touches))
+    for receipt in receipts:
+        _accepted(receipt)
+    known = [receipt.provider_ref for receipt in receipts if receipt.provider_ref is not None]
+    if len(set(known)) != len(known):
+        raise BrokenError(f"touches that ran at once share a provider_ref: {', '.join(known)}")
+    return f"{_AT_ONCE} receipts, each for its own touch"
+
+
+async def _recalled(bench: Bench) -> str:
+    touch, receipt = await _to_take_back(bench, "recalled")
+    answer = await bench.recall(touch, receipt.provider_ref)
+    if answer.status is not RecallStatus.RECALLED:
+        raise BrokenError(f"the touch was accepted a moment ago, and taking it back is {answer.status.value}")
+    return "recalled"
+
+
+async def _recalled_again(bench: Bench) -> str:
+    touch, receipt = await _to_take_back(bench, "recalled-again")
+    await bench.recall(touch, receipt.provider_ref)
+    answer = await bench.recall(touch, receipt.provider_ref)
+    if answer.status not in {RecallStatus.RECALLED, RecallStatus.GONE}:
+        raise BrokenError(f"the second time it says {answer.status.value}; say recalled or gone")
+    return answer.status.value
+
+
+async def _recalled_unknown(bench: Bench) -> str:
+    _for_recalls(bench)
+    answer = await bench.recall(bench.touches.touch("never-handed-over"), None)
+    if answer.status not in {RecallStatus.GONE, RecallStatus.IMPOSSIBLE}:
+        raise BrokenError(
+            f"nobody knows that touch, and it says {answer.status.value}; say gone or impossible"
+        )
+    return answer.status.value
+
+
+def _for_at_most_once(bench: Bench) -> None:
+    if not bench.subject.at_most_once:
+        raise SkippedError("the channel is idempotent: its provider tells repetitions apart")
+
+
+def _for_recalls(bench: Bench) -> None:
+    if not bench.subject.handover.recalls:
+        raise SkippedError("the channel takes nothing back: no `recall: true` in channels.yaml")
+
+
+async def _to_take_back(bench: Bench, label: str) -> tuple[Touch, Receipt]:
+    _for_recalls(bench)
+    touch = bench.touches.touch(label)
+    receipt = await bench.hand_over(touch)
+    _accepted(receipt)
+    return touch, receipt
+
+
+def _accepted(receipt: Receipt) -> None:
+    if receipt.status is not ReceiptStatus.ACCEPTED:
+        raise BrokenError(
+            f"the receipt says {receipt.status.value}: {quoted(receipt.detail or '')}; if the provider wants "
+            "somebody or something else, say so with --to, --action or --field"
+        )
+
+
+def _sensible(receipt: Receipt) -> str:
+    if receipt.status not in {ReceiptStatus.ACCEPTED, ReceiptStatus.REJECTED}:
+        raise BrokenError(
+            f"the receipt says {receipt.status.value}: {quoted(receipt.detail or '')}; say accepted, or "
+            "rejected if the provider never takes such a text"
+        )
+    return receipt.status.value
+
+
+def _ending(reply: ChannelReply) -> str:
+    try:
+        no_answer(reply)
+    except BrokenError as error:
+        return str(error)
+
+
+PROBES: Final = (
+    Probe(
+        "takes-a-touch", "a well-formed touch is handed over, and its receipt fits the schema", _takes_a_touch
+    ),
+    Probe("same-again", "the same touch again is the same outcome, not a second hand-over", _same_again),
+    Probe("claimed", "an at-most-once touch is claimed before it is handed over, and settled", _claimed),
+    Probe("left-open", "a touch that an earlier attempt left open is unknown, not sent again", _left_open),
+    Probe("unknown-fields", "fields that a later version adds are ignored", _unknown_fields),
+    Probe(
+        "no-recipient", "a touch for nobody is refused where somebody is needed, and nothing crashes", _nobody
+    ),
+    Probe(
+        "malformed",
+        "what is no touch is refused at once, in every attempt, and the worker goes on",
+        _malformed,
+    ),
+    Probe("hostile-text", "control characters, markup and injections are data", _hostile_text),
+    Probe("long-text", "20,000 characters are accepted or rejected, not choked on", _long_text),
+    Probe("suppressed", "somebody who objected is not contacted", _suppressed),
+    Probe("too-late", "nothing is handed over after good_until", _too_late),
+    Probe(
+        "cancelled", "a cancelled hand-over ends within the heartbeat time-out, with the truth", _cancelled
+    ),
+    Probe("at-once", "five touches at once get five receipts, none of them mixed up", _at_once),
+    Probe("recalled", "a touch is taken back", _recalled),
+    Probe("recalled-again", "a touch that was taken back is recalled or gone", _recalled_again),
+    Probe(
+        "recalled-unknown", "a touch that nobody knows is gone, or impossible to take back", _recalled_unknown
+    ),
+)
+"""The suite, in the order in which it runs."""
