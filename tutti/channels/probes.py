@@ -9,7 +9,16 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
 
-from domain import HAND_OVER_ATTEMPTS, RecallStatus, Receipt, ReceiptStatus, Touch, person_key
+from domain import (
+    HAND_OVER_ATTEMPTS,
+    RecallStatus,
+    Receipt,
+    ReceiptStatus,
+    Stop,
+    StopScope,
+    Touch,
+    person_key,
+)
 from ledger import ClaimState
 from tutti.channels.bench import HAND_OVER, Bench, BrokenError, SkippedError, no_answer, quoted
 from tutti.channels.subject import OBJECTOR, as_json
@@ -47,7 +56,7 @@ class Probe:
 
 
 async def _takes_a_touch(bench: Bench) -> str:
-    receipt = await bench.hand_over(bench.touches.touch("takes-a-touch"))
+    receipt = await bench.hand_over(await bench.allowed("takes-a-touch"))
     _accepted(receipt)
     if not abs(receipt.at - datetime.now(UTC)) < timedelta(minutes=10):
         raise BrokenError(
@@ -57,7 +66,7 @@ async def _takes_a_touch(bench: Bench) -> str:
 
 
 async def _same_again(bench: Bench) -> str:
-    touch = bench.touches.touch("same-again")
+    touch = await bench.allowed("same-again")
     first = await bench.hand_over(touch)
     second = await bench.hand_over(touch)
     if (first.status, first.provider_ref) != (second.status, second.provider_ref):
@@ -69,7 +78,7 @@ async def _same_again(bench: Bench) -> str:
 
 
 async def _unknown_fields(bench: Bench) -> str:
-    touch = bench.touches.touch("unknown-fields")
+    touch = await bench.allowed("unknown-fields")
     sent = as_json(touch) | {"from_a_later_version": {"nested": [1, None]}}
     sent["recipient"] = {**sent["recipient"], "from_a_later_version": "x"}
     receipt = bench.receipt_in(await bench.caller.call(HAND_OVER, sent), touch.touch_id)
@@ -80,7 +89,7 @@ async def _unknown_fields(bench: Bench) -> str:
 async def _nobody(bench: Bench) -> str:
     if not bench.subject.needs_person:
         raise SkippedError("the channel needs nobody: `needs: nothing` in channels.yaml")
-    receipt = await bench.hand_over(bench.touches.touch("nobody", recipient=None))
+    receipt = await bench.hand_over(await bench.allowed("nobody", recipient=None))
     if receipt.status not in {ReceiptStatus.REJECTED, ReceiptStatus.BLOCKED}:
         raise BrokenError(
             f"a touch for nobody was {receipt.status.value}; say rejected or blocked, it never becomes better"
@@ -113,25 +122,24 @@ async def _malformed(bench: Bench) -> str:
                 raise BrokenError(f"it took {what} for a touch and answered {quoted(reply.value)}")
         elif reply.kind is not ReplyKind.FAILED:
             raise BrokenError(f"it neither refused {what} nor raised an error: {_ending(reply)}")
-    receipt = await bench.hand_over(bench.touches.touch("after-malformed"))
+    receipt = await bench.hand_over(await bench.allowed("after-malformed"))
     return f"refused {len(sent)} of {len(sent)}; the next touch was {receipt.status.value}"
 
 
 async def _hostile_text(bench: Bench) -> str:
-    touch = bench.touches.touch("hostile", subject=HOSTILE_SUBJECT, text=HOSTILE_TEXT)
+    touch = await bench.allowed("hostile", subject=HOSTILE_SUBJECT, text=HOSTILE_TEXT)
     return _sensible(await bench.hand_over(touch))
 
 
 async def _long_text(bench: Bench) -> str:
-    return _sensible(await bench.hand_over(bench.touches.touch("long", text=LONG_TEXT)))
+    return _sensible(await bench.hand_over(await bench.allowed("long", text=LONG_TEXT)))
 
 
 async def _suppressed(bench: Bench) -> str:
-    ledger = bench.needs_ledger()
-    touch = bench.touches.touch(
+    touch = await bench.allowed(
         "suppressed", recipient={"contact_id": "objector", "name": "Objector", "email": OBJECTOR}
     )
-    await ledger.suppress(
+    await bench.ledger.suppress(
         person_key(OBJECTOR),
         account_id="conformance",
         contact_id="objector",
@@ -147,26 +155,45 @@ async def _suppressed(bench: Bench) -> str:
     return "blocked"
 
 
+async def _stopped(bench: Bench) -> str:
+    account_id = f"{bench.touches.account_id}-stopped"
+    touch = await bench.allowed("stopped", account_id=account_id)
+    now = datetime.now(UTC)
+    stop = Stop(
+        stop_id=account_id,
+        scope=StopScope.ACCOUNT,
+        name=account_id,
+        reason="conformance check",
+        placed_by="conformance",
+        placed_at=now,
+    )
+    await bench.ledger.place_stop(stop)
+    try:
+        receipt = await bench.hand_over(touch)
+    finally:
+        await bench.ledger.lift_stop(stop.stop_id, by="conformance", reason="end of the check", at=now)
+    return _held_back(receipt, "a kill switch stands over the account")
+
+
+async def _given_back(bench: Bench) -> str:
+    receipt = await bench.hand_over(bench.touches.touch("given-back"))
+    return _held_back(receipt, "the place that the ruling took in all limits was given back")
+
+
 async def _too_late(bench: Bench) -> str:
-    touch = bench.touches.touch("too-late", good_until=datetime.now(UTC) - timedelta(minutes=1))
+    touch = await bench.allowed("too-late", good_until=datetime.now(UTC) - timedelta(minutes=1))
     receipt = await bench.hand_over(touch)
-    if receipt.status not in _NOT_HANDED_OVER:
-        raise BrokenError(
-            f"good_until has passed, and the receipt says {receipt.status.value}: nothing may be handed over "
-            "after that moment"
-        )
-    return receipt.status.value
+    return _held_back(receipt, "good_until has passed")
 
 
 async def _claimed(bench: Bench) -> str:
-    ledger = bench.needs_ledger()
     _for_at_most_once(bench)
-    touch = bench.touches.touch("claimed")
+    touch = await bench.allowed("claimed")
     receipt = await bench.hand_over(touch)
-    claim = await ledger.claim(touch.touch_id, channel=touch.channel, at=datetime.now(UTC))
+    claim = await bench.ledger.claim(touch.touch_id, channel=touch.channel, at=datetime.now(UTC))
     if claim.receipt is None:
         if claim.state is ClaimState.NEW:
-            await ledger.settle(
+            await bench.ledger.settle(
                 receipt
             )  # this look has claimed it; a claim must not stay open behind the check
         raise BrokenError(
@@ -182,10 +209,9 @@ async def _claimed(bench: Bench) -> str:
 
 
 async def _left_open(bench: Bench) -> str:
-    ledger = bench.needs_ledger()
     _for_at_most_once(bench)
-    touch = bench.touches.touch("left-open")
-    await ledger.claim(touch.touch_id, channel=touch.channel, at=datetime.now(UTC))
+    touch = await bench.allowed("left-open")
+    await bench.ledger.claim(touch.touch_id, channel=touch.channel, at=datetime.now(UTC))
     receipt = await bench.hand_over(touch)
     if receipt.status is not ReceiptStatus.UNKNOWN:
         raise BrokenError(
@@ -196,7 +222,7 @@ async def _left_open(bench: Bench) -> str:
 
 
 async def _cancelled(bench: Bench) -> str:
-    touch = bench.touches.touch("cancelled")
+    touch = await bench.allowed("cancelled")
     reply = await bench.caller.call(
         HAND_OVER, as_json(touch), cancel_after=_SOON, within=_SOON + bench.patience
     )
@@ -212,7 +238,7 @@ async def _cancelled(bench: Bench) -> str:
 
 
 async def _at_once(bench: Bench) -> str:
-    touches = [bench.touches.touch(f"at-once-{number}") for number in range(_AT_ONCE)]
+    touches = [await bench.allowed(f"at-once-{number}") for number in range(_AT_ONCE)]
     receipts = await asyncio.gather(*(bench.hand_over(touch) for touch in touches))
     for receipt in receipts:
         _accepted(receipt)
@@ -261,7 +287,7 @@ def _for_recalls(bench: Bench) -> None:
 
 async def _to_take_back(bench: Bench, label: str) -> tuple[Touch, Receipt]:
     _for_recalls(bench)
-    touch = bench.touches.touch(label)
+    touch = await bench.allowed(label)
     receipt = await bench.hand_over(touch)
     _accepted(receipt)
     return touch, receipt
@@ -280,6 +306,15 @@ def _sensible(receipt: Receipt) -> str:
         raise BrokenError(
             f"the receipt says {receipt.status.value}: {quoted(receipt.detail or '')}; say accepted, or "
             "rejected if the provider never takes such a text"
+        )
+    return receipt.status.value
+
+
+def _held_back(receipt: Receipt, why: str) -> str:
+    if receipt.status not in _NOT_HANDED_OVER:
+        raise BrokenError(
+            f"{why}, and the receipt says {receipt.status.value}; ask the gateway's hand-over API or "
+            "`preflight` right before the provider is called, and return the receipt it gives"
         )
     return receipt.status.value
 
@@ -310,6 +345,8 @@ PROBES: Final = (
     Probe("hostile-text", "control characters, markup and injections are data", _hostile_text),
     Probe("long-text", "20,000 characters are accepted or rejected, not choked on", _long_text),
     Probe("suppressed", "somebody who objected is not contacted", _suppressed),
+    Probe("stopped", "a kill switch holds", _stopped),
+    Probe("given-back", "a touch whose place in the limits was given back is not handed over", _given_back),
     Probe("too-late", "nothing is handed over after good_until", _too_late),
     Probe(
         "cancelled", "a cancelled hand-over ends within the heartbeat time-out, with the truth", _cancelled

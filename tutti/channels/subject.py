@@ -73,6 +73,7 @@ class Touches:
     Attributes:
         channel: The channel's name.
         run: Distinguishes this run from all others.
+        policy_digest: Of the policy set in force, under which they would have been ruled on.
         to: Whom they are for.
         action: What kind they are.
         fields: Further values that the channel wants.
@@ -80,6 +81,7 @@ class Touches:
 
     channel: str
     run: str
+    policy_digest: str
     to: str
     action: str
     fields: Mapping[str, str]
@@ -112,7 +114,7 @@ class Touches:
                 "fields": dict(self.fields),
                 "good_until": datetime.now(UTC) + timedelta(hours=1),
                 "digest": _NOBODYS_DIGEST,
-                "policy_digest": _NOBODYS_DIGEST,
+                "policy_digest": self.policy_digest,
             }
             | changes
         )

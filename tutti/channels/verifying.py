@@ -111,18 +111,28 @@ async def verify_channel(out: Console, settings: Settings, request: Request, *, 
         PolicyError: The policy set has mistakes.
     """
     chosen = request.chosen()
-    async with ledger_of(settings) as ledger:
+    async with open_ledger(settings) as ledger:
+        in_force = await ledger.release_in_force()
+        if in_force is None:
+            raise CommandError(
+                "no policy set is in force, so nothing may be handed over; start the stack with `tutti up`, "
+                "or run `tutti policy publish`"
+            )
         policies, source = await policies_of(ledger, settings, request.policies)
         subject = subject_of(request.channel, policies, source, request.task_queue)
         client = await connect()
         run = uuid.uuid4().hex[:8]
-        touches = Touches(subject.name, run, request.to, request.action, request.fields)
+        touches = Touches(subject.name, run, in_force.digest, request.to, request.action, request.fields)
         await _somebody_polls(client, subject)
         if not as_json:
             _tell_start(out, subject, request.to)
         tell: Callable[[Finding], None] = (lambda _: None) if as_json else lambda each: _tell(out, each)
         async with calling(client, subject.handover, run) as caller:
-            findings = await run_probes(Bench(subject, touches, caller, ledger), chosen, tell)
+            bench = Bench(subject, touches, caller, ledger)
+            try:
+                findings = await run_probes(bench, chosen, tell)
+            finally:
+                await bench.give_back()
     failed = sum(each.result is Result.FAILED for each in findings)
     if as_json:
         report = {
