@@ -6,13 +6,15 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 import pytest_asyncio
+from fastapi import FastAPI
 from pydantic import SecretStr
 
-from domain import Observation, Receipt, ReceiptStatus
-from gateway.app import create_app
+from activities.channels import BounceTokens
+from domain import Observation, Outcome, Receipt, ReceiptStatus
+from gateway.app import Bounces, OutcomeKeys, create_app
 from gateway.handovers import MAX_HANDOVER_BYTES
 from ledger import Ledger
-from tests.channels.support import ADA, LINKS, NOW, a_touch, broken, http_server, settled
+from tests.channels.support import ADA, KEY, LINKS, NOW, a_touch, broken, http_server, settled
 
 TOKEN = "t" * 32
 HEADERS = {"authorization": f"Bearer {TOKEN}"}
@@ -24,10 +26,24 @@ class Nobody:
     async def observe(self, account_id: str, observations: Sequence[Observation]) -> None:
         raise AssertionError(account_id, observations)
 
+    async def report_outcome(self, account_id: str, outcome: Outcome) -> None:
+        raise AssertionError(account_id, outcome)
+
+
+def an_app(ledger: Ledger, token: SecretStr | None) -> FastAPI:
+    return create_app(
+        ledger=ledger,
+        accounts=Nobody(),
+        links=LINKS,
+        outcome_keys=OutcomeKeys(),
+        bounces=Bounces(BounceTokens(KEY)),
+        channel_token=token,
+    )
+
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def gateway(ledger: Ledger) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(ledger=ledger, accounts=Nobody(), links=LINKS, channel_token=SecretStr(TOKEN))
+    app = an_app(ledger, SecretStr(TOKEN))
     async with (
         http_server(app) as url,
         httpx.AsyncClient(
@@ -143,7 +159,7 @@ async def test_without_the_token_nothing_is_said_or_done(
 
 
 async def test_without_the_setting_the_api_is_off_and_names_it(ledger: Ledger) -> None:
-    app = create_app(ledger=ledger, accounts=Nobody(), links=LINKS)
+    app = an_app(ledger, None)
     async with http_server(app) as url, httpx.AsyncClient(trust_env=False) as client:
         answer = await client.post(f"{url}/v1/handovers/claim", json=question(), headers=HEADERS)
 
