@@ -1,10 +1,10 @@
 """Process entry of the workers: one process, one role.
 
 `python -m worker orchestrator` runs the account workflows with governance and the ledger; `python -m worker
-CHANNEL` runs one channel. Connection, policies and secrets come from the environment. The policy set is the
-one in force in the ledger; the policy folder is what the first worker on an empty ledger puts in force. The
-process prints one JSON line `{"ready": ROLE}` when it polls, and stops on SIGTERM or SIGINT after its work in
-hand is done.
+CHANNEL` runs one channel, a team's own if `TUTTI_CHANNEL_MODULE` names its module. Connection, policies and
+secrets come from the environment. The policy set is the one in force in the ledger; the policy folder is what
+the first worker on an empty ledger puts in force. The process prints one JSON line `{"ready": ROLE}` when it
+polls, and stops on SIGTERM or SIGINT after its work in hand is done.
 """
 
 from __future__ import annotations
@@ -63,11 +63,20 @@ def orchestrator(
     )
 
 
-def channel(
-    name: str, client: Client, policies: PolicySet, ledger: Ledger, links: UnsubscribeLinks
+def channel(  # noqa: PLR0913 - what a channel works with
+    name: str,
+    client: Client,
+    policies: PolicySet,
+    ledger: Ledger,
+    links: UnsubscribeLinks,
+    *,
+    module: str | None = None,
 ) -> Worker:
     """Return the worker of one channel, on the task queue that the policy set names."""
-    activities, entry = build_channel(name, ledger=ledger, unsubscribe=links), policies.channels[name]
+    activities, entry = (
+        build_channel(name, ledger=ledger, unsubscribe=links, module=module),
+        policies.channels[name],
+    )
     return Worker(
         client,
         task_queue=entry.handover.task_queue,
@@ -86,7 +95,7 @@ async def _worker_of(role: str, keeper: PolicyKeeper, ledger: Ledger, settings: 
         known = ", ".join([ORCHESTRATOR, *sorted(policies.channels)])
         raise ChannelError(f"there is no role '{role}'; the policy set in force knows {known}")
     links = UnsubscribeLinks(str(settings.public_url), settings.required_signing_key())
-    return channel(role, await connect(), policies, ledger, links)
+    return channel(role, await connect(), policies, ledger, links, module=settings.channel_module)
 
 
 async def serve(role: str) -> None:

@@ -91,6 +91,9 @@ class Settings(BaseSettings):
     channel_token: SecretStr | None = None
     """TUTTI_CHANNEL_TOKEN: what channel workers show at the gateway's hand-over API, at least 32 bytes."""
 
+    channel_module: str | None = None
+    """TUTTI_CHANNEL_MODULE: the importable module of a team's own channel, for `python -m worker NAME`."""
+
     @field_validator("signing_key", "bounce_token", "channel_token")
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:

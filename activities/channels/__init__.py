@@ -6,6 +6,7 @@ A new channel is a module like `webhook` or `email` with a `build` function, and
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from types import MappingProxyType
 
 from activities.channels import email, executive, paid_media, sdr_task, web_personalization, webhook
@@ -31,6 +32,7 @@ from activities.channels._contract import (
     preflight,
     receipt_for,
 )
+from activities.channels._idempotent import Line, hand_over_again
 from activities.channels._settings import (
     ChannelError,
     ChannelSettings,
@@ -78,6 +80,7 @@ __all__ = [
     "ExecutiveSettings",
     "ForgedBounceError",
     "HandOver",
+    "Line",
     "Matching",
     "Member",
     "MemberOperation",
@@ -103,6 +106,7 @@ __all__ = [
     "WebhookPayload",
     "WebhookSettings",
     "build_channel",
+    "hand_over_again",
     "preflight",
     "read_bounce",
     "read_settings",
@@ -124,23 +128,46 @@ CHANNELS: Mapping[str, Callable[[ChannelEnvironment], ChannelActivities]] = Mapp
 """How to build each channel's activities; the settings come from the process environment."""
 
 
-def build_channel(name: str, *, ledger: Ledger, unsubscribe: UnsubscribeLinks) -> ChannelActivities:
+def build_channel(
+    name: str, *, ledger: Ledger, unsubscribe: UnsubscribeLinks, module: str | None = None
+) -> ChannelActivities:
     """Build the activities of one channel.
 
     Args:
         name: The channel, a key of `CHANNELS`.
         ledger: An open ledger; it stays the caller's to close.
         unsubscribe: Makes the links that messages carry.
+        module: The importable module of a team's own channel, with a function `build` that takes a
+            `ChannelEnvironment`; None: the channel is one of `CHANNELS`.
 
     Returns:
         The activity `hand_over`, which takes a `Touch` and returns a `Receipt`; and, where what was handed
         over can be taken back, `recall`, which takes a `Recall` and returns `Recalled`.
 
     Raises:
-        UnknownChannelError: There is no such channel.
+        UnknownChannelError: There is no such channel, or no such module.
         ChannelSettingsError: A setting is missing, wrong or unknown; the line names its variable.
     """
-    factory = CHANNELS.get(name)
+    factory = CHANNELS.get(name) if module is None else _build_of(module)
     if factory is None:
-        raise UnknownChannelError(f"there is no channel '{name}'; known are {', '.join(sorted(CHANNELS))}")
+        raise UnknownChannelError(
+            f"there is no channel '{name}'; known are {', '.join(sorted(CHANNELS))}; name the module of your "
+            "own one with TUTTI_CHANNEL_MODULE"
+        )
     return factory(ChannelEnvironment(ledger=ledger, unsubscribe=unsubscribe))
+
+
+def _build_of(module: str) -> Callable[[ChannelEnvironment], ChannelActivities]:
+    """Return the function `build` of a team's own module.
+
+    Raises:
+        UnknownChannelError: It cannot be imported, or has none.
+    """
+    try:
+        build: Callable[[ChannelEnvironment], ChannelActivities] = import_module(module).build
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UnknownChannelError(
+            f"TUTTI_CHANNEL_MODULE={module} cannot be used: {error}; name a module that Python finds, with a "
+            "function `build`"
+        ) from error
+    return build

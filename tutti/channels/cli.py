@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from domain import Delivery
 from tutti.terminal import FAILED, PoliciesOption, complain, fail, load_settings, out, run
 
 channel_app = typer.Typer(
@@ -52,6 +53,43 @@ def schema(
 
 def _say_done(what: str) -> None:
     out.print(Text.assemble(("ok ", "green"), what), highlight=False, soft_wrap=True)
+
+
+@channel_app.command("new")
+def new(
+    name: Annotated[str, typer.Argument(help="The channel's name, such as account-room.")],
+    into: Annotated[
+        Path | None, typer.Option("--into", help="Folder for its files. Default: one of its name, here.")
+    ] = None,
+    delivery: Annotated[
+        Delivery, typer.Option("--delivery", help="Whether its provider takes the same touch only once.")
+    ] = Delivery.IDEMPOTENT,
+) -> None:
+    """Start a channel of your own in Python: a module that works, and its test.
+
+    For TypeScript copy examples/channel-typescript. Nothing is overwritten.
+    """
+    from tutti.channels.scaffolding import scaffold
+    from tutti.terminal import CommandError
+
+    folder = into or Path(name)
+    try:
+        made = scaffold(name, folder, delivery)
+    except CommandError as error:
+        fail(error)
+    except OSError as error:
+        fail(f"{error.filename or folder}: {error.strerror}; choose a folder you can write to with --into")
+    _say_done(f"{made.module} and {made.test}")
+    upper = made.module.stem.upper()
+    out.print(
+        f"\nAdd it to channels.yaml of your policy set and publish that:\n\n{made.entry}\n"
+        f"Run it in {folder} with TUTTI_{upper}_URL and TUTTI_{upper}_TOKEN set:\n\n"
+        f"  TUTTI_CHANNEL_MODULE={made.module.stem} python -m worker {name}\n\n"
+        f"Check it while it runs:\n\n  tutti channel verify {name}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 @channel_app.command("list")
