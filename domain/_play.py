@@ -110,7 +110,7 @@ class PlayRun(Frozen):
     """When a suspended run goes on; None while that depends on what displaced it, or on a person."""
     ended_at: Moment | None = None
     end_id: Identifier | None = None
-    """The exit criterion that ended it, or `goal`, `end`, `too_long`, `stop`, `cancelled`, `displaced`, `broken`."""
+    """The exit criterion that ended it; or goal, end, too_long, stop, cancelled, displaced or broken."""
     end_message: ShortText | None = None
 
 
