@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks._figures import Figure, at_most
 from benchmarks._stage import MeasurementError
 from tests.nemesis.campaign import Sum, campaign, failure
+from tests.nemesis.plan import plan_of
 
 NAME = "nemesis"
 RUNS = 200
@@ -17,7 +18,7 @@ async def measure() -> list[Figure]:
         MeasurementError: a promise was broken; the text names the seeds and tells their stories.
     """
     total, told = Sum(), []
-    async for found in campaign(range(RUNS)):
+    async for found in campaign(map(plan_of, range(RUNS))):
         total.add(found)
         if broken := total.broken.get(found.plan.seed):
             told.append(failure(found, broken))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from tests.nemesis.campaign import LANES, Sum, campaign, failure, lines_of
 from tests.nemesis.checker import story
+from tests.nemesis.plan import plan_of
 
 RUNS = 200
 
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def _play(seeds: Sequence[int], lanes: int, *, told: bool) -> Sum:
     total, began = Sum(), time.monotonic()
-    async for found in campaign(seeds, lanes=lanes):
+    async for found in campaign(map(plan_of, seeds), lanes=lanes):
         total.add(found)
         broken = total.broken.get(found.plan.seed, [])
         if broken:

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from domain import Settlement
-from tests.nemesis.arena import Arena, Lane, opened
+from tests.nemesis.arena import Lane, opened
 from tests.nemesis.checker import broken_promises, duplicates, lost, story
 from tests.nemesis.oracle import Event
-from tests.nemesis.plan import Act, Memory, plan_of
+from tests.nemesis.plan import Act, Memory, Plan
 from tests.nemesis.storm import Found, Run
 
 LANES = 10
@@ -77,17 +77,17 @@ class Sum:
 
 
 async def campaign(
-    seeds: Iterable[int], *, lanes: int = LANES, memory: Memory = Memory.KEEPS
+    plans: Iterable[Plan], *, lanes: int = LANES, memory: Memory = Memory.KEEPS
 ) -> AsyncIterator[Found]:
-    """Play seeds, several at once, and yield each run as it ends."""
-    waiting = list(dict.fromkeys(seeds))
+    """Play plans of different seeds, several at once, and yield each run as it ends."""
+    waiting = list(plans)
     async with opened(min(lanes, len(waiting)), memory) as arena:
         ended: asyncio.Queue[Found] = asyncio.Queue()
         count = len(waiting)
 
         async def work(lane: Lane) -> None:
             while waiting:
-                await ended.put(await _play(arena, lane, waiting.pop(0)))
+                await ended.put(await Run(arena, lane, waiting.pop(0)).play())
 
         working = [asyncio.create_task(work(lane)) for lane in arena.lanes]
         try:
@@ -114,10 +114,6 @@ async def _next(ended: asyncio.Queue[Found], working: list[asyncio.Task[None]]) 
                 return following.result()
     finally:
         following.cancel()
-
-
-async def _play(arena: Arena, lane: Lane, seed: int) -> Found:
-    return await Run(arena, lane, plan_of(seed)).play()
 
 
 def failure(found: Found, broken: Sequence[str]) -> str:

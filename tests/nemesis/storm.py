@@ -40,7 +40,7 @@ from tests.nemesis.plan import Act, Fate, Plan, Role, Wish, account_id_of, addre
 from tutti.local._link import Running
 from workflows import AccountClient, AccountError, EngineUnavailableError, workflow_id
 
-STORM_SECONDS = 7.0
+STORM_SECONDS = 12.0
 PATIENCE_SECONDS = 60.0
 """The bounded time of promise 5: from the heal on, with everything that expires or is tried again."""
 ZOMBIE_SECONDS = 1.0
