@@ -34,8 +34,8 @@ def test_a_warning_is_shown_with_its_place_and_a_caret(tmp_path: Path) -> None:
         tmp_path,
         "authority.yaml",
         (
-            "granted_by: tom.okafor\n    valid_until: 2028-12-31",
-            "granted_by: tom.okafor\n    valid_until: 2026-11-23",
+            "100000\n    irreversible: act\n    granted_by: tom.okafor\n    valid_until: 2028-12-31",
+            "100000\n    irreversible: act\n    granted_by: tom.okafor\n    valid_until: 2026-11-23",
         ),
     )
 
@@ -134,7 +134,10 @@ def test_a_route_with_the_condition_of_an_earlier_one_is_never_reached(tmp_path:
 
 
 def test_a_rule_that_repeats_another_is_shown(tmp_path: Path) -> None:
-    cap = "  - id: again\n    per: contact\n    limit: 1\n    window: 336h\n    message: Once more.\n\n"
+    cap = (
+        "  - id: again\n    per: contact\n    channels: [email, executive, webhook]\n    limit: 1\n"
+        "    window: 336h\n    message: Once more.\n\n"
+    )
     found = warnings(tmp_path, "frequency.yaml", ("caps:\n", f"caps:\n{cap}"))
 
     assert only(found, "duplicate-rule").message == (
