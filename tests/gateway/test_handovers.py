@@ -149,7 +149,7 @@ async def test_an_objection_after_an_open_claim_does_not_hide_the_doubt(
 async def test_without_the_token_nothing_is_said_or_done(
     gateway: httpx.AsyncClient, ledger: Ledger, path: str, shown: str
 ) -> None:
-    answer = await gateway.post(path, content=b"{", headers={"authorization": shown.encode("latin-1")})
+    answer = await gateway.post(path, content=b"{", headers={b"authorization": shown.encode("latin-1")})
 
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
