@@ -25,7 +25,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     told = options.seed is not None
     seeds = options.seed if told else range(options.first, options.first + options.runs)
-    total = asyncio.run(_play(seeds, options.lanes, told=told))
+    total = Sum()
+    try:
+        asyncio.run(_play(total, seeds, options.lanes, told=told))
+    except KeyboardInterrupt:
+        _tell("interrupted; so far:")
     width = max(len(what) for what, _ in lines_of(total))
     for what, value in lines_of(total):
         _tell(f"{what:<{width}}  {value}")
@@ -35,8 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if total.broken else 0
 
 
-async def _play(seeds: Sequence[int], lanes: int, *, told: bool) -> Sum:
-    total, began = Sum(), time.monotonic()
+async def _play(total: Sum, seeds: Sequence[int], lanes: int, *, told: bool) -> None:
+    began = time.monotonic()
     async for found in campaign(map(plan_of, seeds), lanes=lanes):
         total.add(found)
         broken = total.broken.get(found.plan.seed, [])
@@ -47,7 +51,6 @@ async def _play(seeds: Sequence[int], lanes: int, *, told: bool) -> Sum:
         word = f"{len(broken)} broken" if broken else "kept"
         passed = time.monotonic() - began
         sys.stderr.write(f"seed {found.plan.seed}: {word}, {found.seconds:.1f} s ({passed:.0f} s)\n")
-    return total
 
 
 def _tell(line: str) -> None:

@@ -177,6 +177,18 @@ def plan_of(seed: int) -> Plan:
     )
 
 
+def lost_answer() -> Plan:
+    """Return a plan for one thing only: the provider has a mail that its killed worker could not tell of."""
+    plan = plan_of(3487)  # here the provider accepts both at the first request
+    return plan.model_copy(
+        update={
+            "wishes": tuple(w for w in plan.wishes if w.proposal_id in {"mail-1", "site-1"}),
+            "fates": {role: () for role in Role} | {Role.EMAIL: (_kill(Gap.ANSWERED),)},
+            "restarts": (),
+        }
+    )
+
+
 def _wishes(dice: random.Random, account: str) -> list[Wish]:
     """Up to four e-mails to as many people, one more than the cap has room for, and perhaps a web touch."""
     made = []
@@ -204,7 +216,7 @@ def _wishes(dice: random.Random, account: str) -> list[Wish]:
                 contact_id=None,
                 value=30_000.0,
                 at=round(dice.uniform(0.0, 1.5), 2),
-                expires_in=30.0,
+                expires_in=120.0,
                 copies=1,
                 moods=_moods(dice, _WEBHOOK_MOODS, first_accepts=False),
             )

@@ -15,30 +15,17 @@ from domain import ProposalStatus, TouchStatus
 from tests.nemesis.campaign import campaign
 from tests.nemesis.checker import broken_promises, duplicates, lost, story
 from tests.nemesis.oracle import Entry, Event
-from tests.nemesis.plan import CHANNEL_EMAIL, CHANNEL_WEBHOOK, Act, Fate, Gap, Role, plan_of
+from tests.nemesis.plan import CHANNEL_EMAIL, CHANNEL_WEBHOOK, lost_answer
 from tests.nemesis.storm import Found
 from workflows import HAND_OVER
 
 pytestmark = pytest.mark.timeout(240)
-_SEED = plan_of(3487)
-LOST_ANSWER = _SEED.model_copy(
-    update={
-        "wishes": tuple(w for w in _SEED.wishes if w.proposal_id in {"mail-1", "site-1"}),
-        "fates": {
-            Role.ORCHESTRATOR: (),
-            Role.EMAIL: (Fate(gap=Gap.ANSWERED, nth=1, act=Act.KILL, pause=0.0),),
-            Role.WEBHOOK: (),
-        },
-        "restarts": (),
-    }
-)
-"""The provider has the mail that its killed worker could not tell of, and a web touch goes out, too."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def run() -> Found:
     """A run that kept every promise."""
-    (found,) = [found async for found in campaign([LOST_ANSWER])]
+    (found,) = [found async for found in campaign([lost_answer()])]
     return found
 
 

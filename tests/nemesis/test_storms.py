@@ -7,8 +7,7 @@ import random
 import pytest
 
 from tests.nemesis.campaign import Sum, campaign, failure
-from tests.nemesis.plan import Act, Gap, Memory, Role, plan_of
-from tests.nemesis.test_checker import LOST_ANSWER
+from tests.nemesis.plan import Act, Gap, Memory, Role, lost_answer, plan_of
 
 CHOSEN = tuple(range(16))
 """Every gap of the e-mail channel, the retry, no successor, and freezes."""
@@ -32,11 +31,12 @@ async def test_no_touch_is_doubled_or_lost_and_every_doubt_comes_before_a_person
 @pytest.mark.timeout(240)
 async def test_a_ledger_that_forgets_its_claims_is_found_out() -> None:
     """The nemesis has teeth: a retry that does not know of the first attempt sends twice, and is caught."""
-    (found,) = [found async for found in campaign([LOST_ANSWER], memory=Memory.FORGETS)]
+    plan = lost_answer()
+    (found,) = [found async for found in campaign([plan], memory=Memory.FORGETS)]
     total = Sum()
     total.add(found)
     assert total.duplicates == 1
-    assert any(line.startswith("promise 4") for line in total.broken[LOST_ANSWER.seed])
+    assert any(line.startswith("promise 4") for line in total.broken[plan.seed])
 
 
 def test_a_seed_decides_everything_and_every_gap_has_its_turn() -> None:
