@@ -183,7 +183,7 @@ def lost_answer() -> Plan:
     return plan.model_copy(
         update={
             "wishes": tuple(w for w in plan.wishes if w.proposal_id in {"mail-1", "site-1"}),
-            "fates": {role: () for role in Role} | {Role.EMAIL: (_kill(Gap.ANSWERED),)},
+            "fates": dict.fromkeys(Role, ()) | {Role.EMAIL: (_kill(Gap.ANSWERED),)},
             "restarts": (),
         }
     )
