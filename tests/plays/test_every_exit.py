@@ -164,13 +164,13 @@ def checks_recalls(
 ) -> None:
     made = {
         touch.touch_id
-        for touch in before.state.touches.values()
+        for touch in sim.state.touches.values()
         if touch.play is not None
         and touch.play.run_id == ended.run_id
         and touch.play.step in ended.recalls
         and touch.status in {TouchStatus.HANDED_OVER, TouchStatus.UNKNOWN}
         and touch.recall_queue is not None
-        and touch.recalled_at is None
+        and touch.touch_id not in before.taken_back()
     }
     expected = made if ended.status is not PlayStatus.COMPLETED else set()
     assert set(sim.taken_back()) - set(before.taken_back()) == expected, about
