@@ -146,6 +146,19 @@ class Recording(Simulator):
         """Return the touches that channels were asked to stop."""
         return [effect.touch_id for _, effect in self.wanted if isinstance(effect, Revoke)]
 
+    def unanswered(self, proposal_id: str) -> None:
+        """Have the channel answer anew about the touch that it is working on."""
+        active = self.state.active
+        assert active is not None
+        assert active.touch.proposal_id == proposal_id
+        assert self._receipt_at is not None
+        self._attempts[proposal_id] = 0
+        self._receipt_at = (self._receipt_at[0], self._receipt(active.touch, self._receipt_at[0]))
+
+    def forget(self, digest: str) -> None:
+        """Lose the policy set that runs are pinned to, as if nobody could read it any more."""
+        del self._sets[digest]
+
     def _carry_out(self, step: Step) -> list[Event]:
         active = [run for run in step.state.runs.values() if run.status is PlayStatus.ACTIVE]
         assert len(active) <= 1, "two runs are active"
