@@ -60,9 +60,10 @@ def scaffold(name: str, into: Path, delivery: Delivery) -> Scaffold:
         "class_name": "".join(part.capitalize() for part in module.split("_")),
         "calls": "1" if delivery is Delivery.AT_MOST_ONCE else "2",
     }
+    module_file, test_file = into / f"{module}.py", into / f"test_{module}.py"
     made = {
-        into / f"{module}.py": f"{delivery.value}.py.txt",
-        into / f"test_{module}.py": "test.py.txt",
+        module_file: f"{delivery.value}.py.txt",
+        test_file: "test.py.txt",
     }
     for file in made:
         if file.exists():
@@ -72,7 +73,7 @@ def scaffold(name: str, into: Path, delivery: Delivery) -> Scaffold:
         text = Template((_TEMPLATES / template).read_text(encoding="utf-8")).substitute(words)
         with file.open("x", encoding="utf-8") as out:
             out.write(text)
-    return Scaffold(*made, entry=_ENTRY.format(name=name, delivery=delivery.value))
+    return Scaffold(module_file, test_file, _ENTRY.format(name=name, delivery=delivery.value))
 
 
 def _module_of(name: str) -> str:
