@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from domain import Settlement
 from tests.nemesis.arena import Lane, opened
 from tests.nemesis.checker import broken_promises, duplicates, lost, story
+from tests.nemesis.evidence import Found
 from tests.nemesis.oracle import Event
 from tests.nemesis.plan import Act, Memory, Plan
-from tests.nemesis.storm import Found, Run
+from tests.nemesis.storm import Run
 
 LANES = 10
 """Runs at once: most of a run is waiting for a time-out, so two cores carry many."""

@@ -9,10 +9,10 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 
 from domain import ProposalStatus, ReceiptStatus, Settlement, TouchStatus
+from tests.nemesis.evidence import Found, Scene
 from tests.nemesis.life import Mark
 from tests.nemesis.oracle import Entry, Event
 from tests.nemesis.plan import CHANNEL_EMAIL, CHANNEL_WEBHOOK, EMAILS_PER_MINUTE, Act, Gap
-from tests.nemesis.storm import Found, Scene
 from workflows import HAND_OVER
 
 CERTAIN = {ReceiptStatus.ACCEPTED.value, ReceiptStatus.REJECTED.value}

@@ -81,7 +81,7 @@ class Fate(Frozen):
 
     gap: Gap
     nth: int
-    """At the how-manieth passing of the gap in this life."""
+    """At which passing of the gap in this life, from 1."""
     act: Act
     pause: float
     """Seconds until a frozen worker goes on, or until a killed one has a successor."""

@@ -5,16 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import signal
-import sqlite3
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TypeVar
-
-from temporalio.api.history.v1 import HistoryEvent
 
 from benchmarks._history import history_of
 from domain import (
@@ -34,162 +28,18 @@ from domain import (
 )
 from ledger import Ledger, ReleaseKind
 from tests.nemesis.arena import Arena, Lane, journal_of, ledger_url
-from tests.nemesis.life import Mark, read_journal
-from tests.nemesis.oracle import Entry, Event, read_log
-from tests.nemesis.plan import Act, Fate, Plan, Role, Wish, account_id_of, address_of
-from tutti.local._link import Running
+from tests.nemesis.evidence import Found, Scene, claims_of
+from tests.nemesis.life import read_journal
+from tests.nemesis.oracle import Event, read_log
+from tests.nemesis.plan import Plan, Role, Wish, account_id_of, address_of
+from tests.nemesis.shift import Shift, StuckError
 from workflows import AccountClient, AccountError, EngineUnavailableError, workflow_id
 
 STORM_SECONDS = 12.0
 PATIENCE_SECONDS = 60.0
 """The bounded time of promise 5: from the heal on, with everything that expires or is tried again."""
-ZOMBIE_SECONDS = 1.0
-"""How long a worker that was frozen gets to do its worst."""
-KILLED = -signal.SIGKILL
 
 _T = TypeVar("_T")
-
-
-class StuckError(Exception):
-    """Something did not come about in bounded time."""
-
-
-@dataclass
-class Scene:
-    """One account, as everybody knows it at one moment."""
-
-    account_id: str
-    status: AccountStatus
-    claims: dict[str, str | None]
-    """Status of every claim of a touch by its id; None while it is open."""
-    claimed_at: dict[str, datetime]
-    touches: dict[str, TouchStatus]
-    """What the ledger knows of them."""
-    proposals: dict[str, str]
-    """Status by proposal, in the ledger."""
-    allowed: frozenset[str]
-    """Decisions of the ledger with the verdict `allow`."""
-    decisions: dict[str, str]
-    """Decision behind every touch of the ledger."""
-
-
-@dataclass
-class Found:
-    """Everything about one run."""
-
-    plan: Plan
-    seconds: float = 0.0
-    marks: list[Mark] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)
-    at_rest: list[Scene] = field(default_factory=list)
-    """When nothing moved any more, before a person settled what was in doubt."""
-    settled: list[Scene] = field(default_factory=list)
-    settlements: dict[str, Settlement] = field(default_factory=dict)
-    histories: dict[str, list[HistoryEvent]] = field(default_factory=dict)
-    timelines: dict[str, list[str]] = field(default_factory=dict)
-    troubles: list[str] = field(default_factory=list)
-    """What went wrong before there was anything to check."""
-    notes: list[tuple[datetime, str]] = field(default_factory=list)
-    """What the run itself did, and when."""
-
-    def note(self, text: str) -> None:
-        self.notes.append((datetime.now(UTC), text))
-
-
-class Shift:
-    """Keeps one role manned: a life after the other, each with its fate, the last ones without."""
-
-    def __init__(self, role: Role, arena: Arena, lane: Lane, home: Path, found: Found) -> None:
-        self._role, self._arena, self._lane, self._home, self._found = role, arena, lane, home, found
-        self._fates = list(found.plan.fates[role])
-        self._living: list[Running] = []
-        self._zombies: set[asyncio.Task[None]] = set()
-        self._asked: set[Running] = set()
-        self._begun = asyncio.Event()
-        self.doomed: Running | None = None
-        self.fated = asyncio.Event()
-        """Set once every fate has come true."""
-
-    async def work(self) -> None:
-        """Start life after life until cancelled."""
-        while True:
-            fate = self._fates.pop(0) if self._fates else None
-            if fate is None:
-                self.fated.set()
-            running = self._arena.start(self._role, fate, self._lane, self._home)
-            self._living.append(running)
-            self._begun.set()
-            self.doomed = running if fate is not None else None
-            await self._until_lost(running, fate)
-
-    async def manned(self) -> None:
-        """Wait until the first worker polls."""
-        await self._begun.wait()
-        await self._living[0].said_ready.wait()
-
-    async def _until_lost(self, running: Running, fate: Fate | None) -> None:
-        if fate is not None and fate.act is Act.FREEZE:
-            pid = await running.pid
-            while not running.over:
-                if _is_frozen(pid):
-                    zombie = asyncio.create_task(self._thaw(running, fate.pause))
-                    self._zombies.add(zombie)
-                    return
-                await asyncio.sleep(0.03)
-        code = await running.ended()
-        if code != KILLED and running not in self._asked:
-            log = (self._home / f"{self._role.value}.log").read_text(encoding="utf-8", errors="replace")
-            last = next(iter(reversed(log.splitlines())), "")
-            raise StuckError(f"{self._role.value} ended by itself with code {code}: {last}")
-        if fate is not None:
-            await asyncio.sleep(fate.pause)
-
-    async def _thaw(self, running: Running, after: float) -> None:
-        await asyncio.sleep(after)
-        self._arena.keeper.signal(running, signal.SIGCONT)
-        self._found.note(f"{self._role.value} wakes from its freeze")
-        await asyncio.sleep(ZOMBIE_SECONDS)
-
-    def restart(self) -> None:
-        """Ask the latest worker to stop in an orderly way."""
-        if self._living and not self._living[-1].over:
-            self._asked.add(self._living[-1])
-            self._arena.keeper.signal(self._living[-1], signal.SIGTERM)
-            self._found.note(f"{self._role.value} is asked to stop")
-
-    def heal(self) -> None:
-        """Let no further fate come true: a worker that still waits for its own is replaced."""
-        self._fates.clear()
-        if self.doomed is not None and not self.fated.is_set():
-            self._arena.keeper.signal(self.doomed, signal.SIGKILL)
-
-    async def laid_to_rest(self) -> None:
-        """Wait until every frozen worker went on and had its time."""
-        if self._zombies:
-            await asyncio.wait(self._zombies)
-
-    async def end(self) -> None:
-        """Kill whatever lives, and wait for its end."""
-        for zombie in self._zombies:
-            zombie.cancel()
-        for running in self._living:
-            self._arena.keeper.signal(running, signal.SIGKILL)
-        for running in self._living:
-            await running.ended()
-
-
-def _lines_of(errors: BaseExceptionGroup[BaseException]) -> list[str]:
-    lines = []
-    for error in errors.exceptions:
-        lines += _lines_of(error) if isinstance(error, BaseExceptionGroup) else [str(error)]
-    return lines
-
-
-def _is_frozen(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "T"
-    except OSError:
-        return False
 
 
 class Run:
@@ -455,14 +305,11 @@ class Run:
         shutil.rmtree(self._home)
 
 
-def claims_of(database: Path, account_id: str) -> dict[str, tuple[str | None, datetime]]:
-    """Read status and moment of the claims of an account's touches, without the product's own code."""
-    query = "SELECT touch_id, status, at FROM claims WHERE touch_id LIKE ?"
-    with contextlib.closing(sqlite3.connect(database, timeout=10)) as connection:
-        rows = connection.execute(query, (f"{account_id}/%",)).fetchall()
-    return {
-        touch_id: (status, datetime.fromisoformat(at).replace(tzinfo=UTC)) for touch_id, status, at in rows
-    }
+def _lines_of(errors: BaseExceptionGroup[BaseException]) -> list[str]:
+    lines = []
+    for error in errors.exceptions:
+        lines += _lines_of(error) if isinstance(error, BaseExceptionGroup) else [str(error)]
+    return lines
 
 
 async def until(look: Callable[[], Awaitable[_T | None]]) -> _T:

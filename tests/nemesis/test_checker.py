@@ -14,9 +14,9 @@ from temporalio.api.history.v1 import ActivityTaskScheduledEventAttributes, Hist
 from domain import ProposalStatus, TouchStatus
 from tests.nemesis.campaign import campaign
 from tests.nemesis.checker import broken_promises, duplicates, lost, story
+from tests.nemesis.evidence import Found
 from tests.nemesis.oracle import Entry, Event
 from tests.nemesis.plan import CHANNEL_EMAIL, CHANNEL_WEBHOOK, lost_answer
-from tests.nemesis.storm import Found
 from workflows import HAND_OVER
 
 pytestmark = pytest.mark.timeout(240)
