@@ -1,4 +1,4 @@
-"""Bad days of a play: people leave, addresses bounce, contents fail, providers are down, versions get lost."""
+"""Bad days of a play: people leave, addresses bounce, contents fail, providers and versions are gone."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ The clock of the server jumps over every wait. The people live where clocks are 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +15,12 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 import pytest
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.testservice.v1 import UnlockTimeSkippingRequest
+from temporalio.api.workflowservice.v1 import (
+    DescribeWorkflowExecutionRequest,
+    DescribeWorkflowExecutionResponse,
+)
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -45,7 +52,9 @@ from tests.channels.vendors import vendors
 from tests.plays.walking import PEOPLE, STIMULI, Recording, person
 from tests.workflows.stage import LINKS, ROOT, Stage, staged
 from tests.workflows.test_two_shells import CLOSE
+from workflows import workflow_id
 
+LOOK_SECONDS: Final = 1.5
 QUARTER: Final = timedelta(days=90)
 DAY: Final = timedelta(days=1)
 VENDORS: Final = ("sdr_task", "web_personalization", "paid_media")
@@ -204,11 +213,35 @@ async def every_channel(stage: Stage, folder: Path) -> AsyncIterator[None]:
         yield
 
 
+async def described(stage: Stage) -> DescribeWorkflowExecutionResponse:
+    """Describe the account's workflow as the server does; the client cannot read this one's dates."""
+    return await stage.client.workflow_service.describe_workflow_execution(
+        DescribeWorkflowExecutionRequest(
+            namespace=stage.client.namespace,
+            execution=WorkflowExecution(workflow_id=workflow_id(stage.account_id)),
+        )
+    )
+
+
+async def nothing_under_way(stage: Stage) -> bool:
+    told = await described(stage)
+    return not told.pending_activities and not told.HasField("pending_workflow_task")
+
+
 async def played(environment: WorkflowEnvironment, stage: Stage, sent: Sent, until: datetime) -> None:
     """Report to the real account what was reported to the simulated one, at the same moments."""
 
     async def sleep_to(moment: datetime) -> None:
-        await environment.sleep(max(moment - await environment.get_current_time(), timedelta(0)))
+        left = max(moment - await environment.get_current_time(), timedelta(0))
+        asleep = asyncio.create_task(environment.sleep(left))
+        idle = 0
+        while not (await asyncio.wait({asleep}, timeout=LOOK_SECONDS))[0]:
+            idle = idle + 1 if await nothing_under_way(stage) else 0
+            if idle > 1:
+                # What was under way when a run continued as new holds this server's clock for good.
+                await environment.client.test_service.unlock_time_skipping(UnlockTimeSkippingRequest())
+                idle = 0
+        await asleep
 
     for moment, events in sent:
         await sleep_to(moment)
@@ -235,7 +268,7 @@ def made_in(facts: Sequence[object]) -> dict[str, tuple[datetime, TouchStatus, T
 async def test_a_whole_play_is_the_same_on_the_engine_and_in_the_simulator(
     script: Script, time_skipping: WorkflowEnvironment, tmp_path: Path
 ) -> None:
-    # The last one also starts its workflow anew every few events, and keeps none of it in memory.
+    # The first one also starts its workflow anew every few events, and keeps none of it in memory.
     small = script is SCRIPTS[0]
     async with (
         staged(
@@ -254,8 +287,8 @@ async def test_a_whole_play_is_the_same_on_the_engine_and_in_the_simulator(
         status = await stage.status_when(lambda s: s.unsent_facts == 0, "an empty outbox")
         real = made_in(await stage.ledger.touches(stage.account_id, limit=1_000))
         if small:
-            description = await stage.handle.describe()
-            assert description.run_id != description.raw_description.workflow_execution_info.first_run_id
+            told = (await described(stage)).workflow_execution_info
+            assert told.execution.run_id != told.first_run_id
         await stage.handle.terminate()
 
     virtual = made_in((*sim.facts, *sim.state.outbox))
@@ -272,7 +305,7 @@ async def test_a_whole_play_is_the_same_on_the_engine_and_in_the_simulator(
             expected.fields,
             expected.recipient,
         )
-    assert len(virtual) >= 2
+    assert virtual, "the play touches somebody"
     (ended,), (alone,) = status.ended_plays, tuple(sim.state.ended_runs.values())
     same_end(ended, alone)
     on_their_clocks(script, sim, alone)
