@@ -48,7 +48,7 @@ from domain import (
 from governance import PolicySet
 from governance.plays._play import Wait
 from tests.builders import account, signal
-from tests.channels.vendors import vendors
+from tests.channels.vendors import World, vendors
 from tests.plays.walking import PEOPLE, STIMULI, Recording, person
 from tests.workflows.stage import LINKS, ROOT, Stage, staged
 from tests.workflows.test_two_shells import CLOSE
@@ -190,7 +190,7 @@ def simulated(script: Script, set_: PolicySet, account_id: str) -> tuple[Recordi
 
 
 @asynccontextmanager
-async def every_channel(stage: Stage, folder: Path) -> AsyncIterator[None]:
+async def every_channel(stage: Stage, folder: Path) -> AsyncIterator[World]:
     """Run the channels that a stage does not: three in front of vendors, and the executive one."""
     directory = folder / "executives.yaml"
     directory.write_text(DIRECTORY, encoding="utf-8")
@@ -210,7 +210,7 @@ async def every_channel(stage: Stage, folder: Path) -> AsyncIterator[None]:
         for name, each in activities.items():
             queue = stage.policies.channels[name].handover.task_queue
             await stack.enter_async_context(Worker(stage.client, task_queue=queue, activities=list(each)))
-        yield
+        yield world
 
 
 async def described(stage: Stage) -> DescribeWorkflowExecutionResponse:
