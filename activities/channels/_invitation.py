@@ -13,10 +13,13 @@ from icalendar import Calendar, Event, vCalAddress
 from activities.channels._mime import UnsendableError
 
 _ZONED = re.compile(r"([^\[\]]+)\[([A-Za-z0-9_+/-]{1,64})\]")  # RFC 9557
+_AHEAD = re.compile(r"\+(\d{1,3})d (\d{2}:\d{2})\[([A-Za-z0-9_+/-]{1,64})\]")
+"""So many days ahead, at an hour of some place: what a play can say, which knows no dates."""
+_SATURDAY = 5
 _DEFAULT_MINUTES = "30"
 _MAX_MINUTES = 480
 _FURTHEST = timedelta(days=366)
-_HOW = "write it like 2026-12-01T10:00:00+01:00 or 2026-12-01T10:00[Europe/Berlin]"
+_HOW = "write it like 2026-12-01T10:00:00+01:00, 2026-12-01T10:00[Europe/Berlin] or +10d 10:00[Europe/Berlin]"
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,8 @@ def read_slot(starts_at: str | None, minutes: str | None, *, now: datetime) -> S
     """Read when a meeting is proposed to be.
 
     Args:
-        starts_at: ISO 8601 with a distance from UTC, with the name of a zone in brackets, or with both.
+        starts_at: ISO 8601 with a distance from UTC, with the name of a zone in brackets, or with both; or
+            `+10d 10:00[Europe/Berlin]`: so many days from now at that local time, a weekend is left out.
         minutes: How long, from 1 to 480; 30 if left out.
         now: The present moment, aware.
 
@@ -59,7 +63,7 @@ def read_slot(starts_at: str | None, minutes: str | None, *, now: datetime) -> S
     length = (minutes or _DEFAULT_MINUTES).strip()
     if not (length.isascii() and length.isdigit() and 1 <= int(length[:5]) <= _MAX_MINUTES):
         raise UnsendableError(f"the field minutes must be a whole number from 1 to {_MAX_MINUTES}")
-    local, zone = _start(starts_at.strip())
+    local, zone = _start(starts_at.strip(), now)
     slot = Slot(local=local, minutes=int(length), zone=zone)
     if slot.start <= now:
         raise UnsendableError(f"the proposed start {starts_at.strip()} is past")
@@ -68,7 +72,10 @@ def read_slot(starts_at: str | None, minutes: str | None, *, now: datetime) -> S
     return slot
 
 
-def _start(text: str) -> tuple[datetime, str]:
+def _start(text: str, now: datetime) -> tuple[datetime, str]:
+    ahead = _AHEAD.fullmatch(text)
+    if ahead is not None:
+        text = _days_ahead(int(ahead[1]), ahead[2], ahead[3], now)
     match = _ZONED.fullmatch(text)
     try:
         moment = datetime.fromisoformat(match[1] if match else text)
@@ -82,6 +89,17 @@ def _start(text: str) -> tuple[datetime, str]:
     if moment.tzinfo is None:
         raise UnsendableError(f"the field starts_at has no time zone; {_HOW}")
     return moment, moment.tzname() or "UTC"
+
+
+def _days_ahead(days: int, hour: str, zone: str, now: datetime) -> str:
+    """Return the local time that is meant, the way it is written with a date."""
+    try:
+        day = now.astimezone(ZoneInfo(zone)).date() + timedelta(days=days)
+    except (ValueError, ZoneInfoNotFoundError, OSError):
+        raise UnsendableError(f"the field starts_at is no moment in a known time zone; {_HOW}") from None
+    if day.weekday() >= _SATURDAY:
+        day += timedelta(days=7 - day.weekday())
+    return f"{day.isoformat()}T{hour}[{zone}]"
 
 
 def _in_zone(moment: datetime, zone: ZoneInfo) -> datetime:

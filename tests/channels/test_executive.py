@@ -319,6 +319,11 @@ NIGHT = datetime(2026, 1, 1, tzinfo=UTC)
         ("2026-10-25T02:30+01:00[Europe/Berlin]", "2026-10-25T01:30", "2026-10-25T03:30"),
         ("2026-10-25T01:30[Europe/Berlin]", "2026-10-24T23:30", "2026-10-25T01:30"),
         ("2026-07-01T10:00-07:00", "2026-07-01T17:00", "2026-07-01T19:00"),
+        # The first of January is a Thursday; the tenth a Saturday, and in Auckland it is noon of the first.
+        ("+5d 10:00[Europe/Berlin]", "2026-01-06T09:00", "2026-01-06T11:00"),
+        ("+9d 10:00[Europe/Berlin]", "2026-01-12T09:00", "2026-01-12T11:00"),
+        ("+1d 10:00[Pacific/Auckland]", "2026-01-01T21:00", "2026-01-01T23:00"),
+        ("+100d 10:00[Europe/Berlin]", "2026-04-13T08:00", "2026-04-13T10:00"),
     ],
 )
 def test_a_meeting_lasts_as_long_as_it_says_when_the_clocks_change(
@@ -335,6 +340,10 @@ def test_a_meeting_lasts_as_long_as_it_says_when_the_clocks_change(
     [
         ("2026-03-29T02:30[Europe/Berlin]", "skips"),
         ("2026-10-25T02:30[Europe/Berlin]", "happens twice that night"),
+        ("+5d 10:00[Europe/Nowhere]", "no moment in a known time zone"),
+        ("+5d 25:00[Europe/Berlin]", "no moment in a known time zone"),
+        ("+0d 00:00[Europe/Berlin]", "past"),
+        ("+999d 10:00[Europe/Berlin]", "more than a year ahead"),
         ("2026-07-01T10:00+01:00[Europe/Berlin]", "distance from UTC that its zone does not have"),
     ],
 )

@@ -21,6 +21,7 @@ from domain import (
     Answer,
     Answered,
     ApprovalAnswer,
+    Contact,
     Effect,
     Event,
     HandOver,
@@ -181,7 +182,7 @@ def introduced(
     return made
 
 
-def person(name: str, **changes: object) -> object:
+def person(name: str, **changes: object) -> Contact:
     """Somebody who may be addressed over every channel."""
     given = {
         "title": "Head of Operations",
@@ -304,9 +305,9 @@ def stand_of(sim: Recording) -> Stand | None:
     return Stand(run.step, "+".join(sorted(statuses)) or WAITING)
 
 
-def begun(play: Play, set_: PolicySet | None = None, **known: object) -> Recording:
+def begun(play: Play, set_: PolicySet | None = None) -> Recording:
     """An account on which a person has just started a play."""
-    sim = introduced(set_, **known)
+    sim = introduced(set_)
     sim.send([sim.ask(play.play_id)])
     run = sim.state.active_run
     assert run is not None, sim.state.play_refusals
@@ -376,9 +377,9 @@ def walked(play_id: str, set_: PolicySet) -> Map:
         for sim in tuple(found.others[stand]):
             if all(Stand(stand.step, how) in found.stands for how in HOWS):
                 break
-            for happen in (_held, _asked(strict), _agreed, _held_and_agreed):
+            for change in (_held, _asked(strict), _agreed, _held_and_agreed):
                 tried = sim.fork()
-                happen(tried)
+                change(tried)
                 found.follow(tried)
     return found
 
@@ -402,16 +403,24 @@ def _asked(strict: PolicySet) -> Callable[[Recording], None]:
 def _agreed(sim: Recording) -> None:
     """Have people agree to what they are asked about, if they are."""
     sim.run_to(sim.now + timedelta(seconds=30))
-    for approval in sim.state.pending_approvals:
-        given = ApprovalAnswer(
-            answer_id=f"a{sim.state.seq}",
-            approval_id=approval.approval_id,
-            answer=Answer.APPROVE,
-            approver=min(set(approval.route.approvers) - set(approval.route.excluded)),
-            digest=approval.digest,
-            comment="Good.",
+    sim.send(agreement(sim))
+
+
+def agreement(sim: Recording) -> list[Event]:
+    """What people answer who agree to everything they are asked about."""
+    return [
+        Answered(
+            answer=ApprovalAnswer(
+                answer_id=f"a{sim.state.seq}",
+                approval_id=approval.approval_id,
+                answer=Answer.APPROVE,
+                approver=min(set(approval.route.approvers) - set(approval.route.excluded)),
+                digest=approval.digest,
+                comment="Good.",
+            )
         )
-        sim.send([Answered(answer=given)])
+        for approval in sim.state.pending_approvals
+    ]
 
 
 def hold(sim: Recording, **length: float) -> HoldPlaced:
