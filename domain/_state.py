@@ -85,6 +85,21 @@ DEFAULT_WINDOW = timedelta(seconds=3)
 """Decision window until the first ruling says what the policy set wants."""
 
 
+class InDoubt(Frozen):
+    """A touch that may or may not have reached its provider: a person must settle it."""
+
+    touch: Touch
+    detail: LongText
+    raised_at: Moment
+
+
+class EarlyOutcome(Frozen):
+    """An outcome whose touch is not known yet: it has taken effect, but counts for no touch so far."""
+
+    outcome: Outcome
+    since: Moment
+
+
 class OpenProposal(Frozen):
     """A proposal on its way to a verdict."""
 
@@ -107,6 +122,8 @@ class OpenProposal(Frozen):
     starved_at: Moment | None = None
     """When a decision first said that it has been deferred too often."""
     decision: Decision | None = None
+    doubt: InDoubt | None = None
+    """An attempt of an idempotent channel that may have reached the provider; a later one settles it."""
     exit_reason: ReasonCode | None = None
     """Why it ends if the touch in flight turns out not to have been handed over."""
     exit_message: ShortText | None = None
@@ -137,21 +154,6 @@ class Consultation(Frozen):
     revision: int
     proposal_ids: tuple[Identifier, ...]
     requested_at: Moment
-
-
-class InDoubt(Frozen):
-    """A touch that may or may not have reached its provider: a person must settle it."""
-
-    touch: Touch
-    detail: LongText
-    raised_at: Moment
-
-
-class EarlyOutcome(Frozen):
-    """An outcome whose touch is not known yet: it has taken effect, but counts for no touch so far."""
-
-    outcome: Outcome
-    since: Moment
 
 
 class Planning(Frozen):

@@ -110,6 +110,12 @@ def deliver(turn: Turn, event: Delivered) -> None:
         case ReceiptStatus.ACCEPTED:
             _settle_touch(turn, active, receipt, TouchStatus.HANDED_OVER)
             turn.close(item, ProposalStatus.SENT, ReasonCode.ALLOWED, f"handed over to {touch.channel}")
+        case ReceiptStatus.UNKNOWN if active.handover.delivery is Delivery.IDEMPOTENT:
+            # The same touch may go again; only if it never does, a person has to find out.
+            doubt = InDoubt(
+                touch=touch, detail=receipt.detail or f"{touch.channel} did not answer", raised_at=turn.now
+            )
+            _try_later(turn, active, receipt, item.model_copy(update={"doubt": doubt}))
         case ReceiptStatus.UNKNOWN:
             _settle_touch(turn, active, receipt, TouchStatus.UNKNOWN)
             message = f"{touch.channel} cannot say whether it was handed over; a person must settle it"
@@ -120,7 +126,8 @@ def deliver(turn: Turn, event: Delivered) -> None:
         case ReceiptStatus.REJECTED:
             _settle_touch(turn, active, receipt, TouchStatus.RELEASED)
             turn.close(
-                item,
+                # Whoever knows a touch by its id does not refuse what it has taken.
+                item.model_copy(update={"doubt": None}),
                 ProposalStatus.FAILED,
                 ReasonCode.CHANNEL_REJECTED,
                 f"{touch.channel} refused it: {detail}",
@@ -134,22 +141,26 @@ def deliver(turn: Turn, event: Delivered) -> None:
                 f"stopped right before {touch.channel}: {detail}",
             )
         case ReceiptStatus.UNDELIVERED:
-            _settle_touch(turn, active, receipt, TouchStatus.RELEASED)
-            if item.exit_reason is not None:
-                turn.close(
-                    item, ProposalStatus.SUPPRESSED, item.exit_reason, item.exit_message or "it was revoked"
-                )
-                _wake_those_who_waited(turn, touch.touch_id)
-                return
-            limited = receipt.retry_at is not None and receipt.retry_at > turn.now
-            due_at = turn.now + timedelta(seconds=active.handover.retry_after_seconds)
-            if receipt.retry_at is not None and limited:
-                due_at = min(receipt.retry_at, turn.now + LONGEST_PAUSE)
-            turn.put(item.model_copy(update={"status": ProposalStatus.DEFERRED, "due_at": due_at}))
-            reason = ReasonCode.RATE_LIMITED if limited else ReasonCode.CHANNEL_DOWN
-            turn.tell(item, ProposalStatus.DEFERRED, reason, detail)
-            turn.note(f"{touch.channel} could not deliver {touch.action}: {detail}")
+            _try_later(turn, active, receipt, item)
     _wake_those_who_waited(turn, touch.touch_id)
+
+
+def _try_later(turn: Turn, active: ActiveTouch, receipt: Receipt, item: OpenProposal) -> None:
+    """Have a touch ruled on again that was not handed over, unless it has been revoked meanwhile."""
+    _settle_touch(turn, active, receipt, TouchStatus.RELEASED)
+    if item.exit_reason is not None:
+        message = item.exit_message or "it was revoked"
+        turn.close(item, ProposalStatus.SUPPRESSED, item.exit_reason, message)
+        return
+    limited = receipt.retry_at is not None and receipt.retry_at > turn.now
+    due_at = turn.now + timedelta(seconds=active.handover.retry_after_seconds)
+    if receipt.retry_at is not None and limited:
+        due_at = min(receipt.retry_at, turn.now + LONGEST_PAUSE)
+    turn.put(item.model_copy(update={"status": ProposalStatus.DEFERRED, "due_at": due_at}))
+    reason = ReasonCode.RATE_LIMITED if limited else ReasonCode.CHANNEL_DOWN
+    detail = (receipt.detail or "")[:200]
+    turn.tell(item, ProposalStatus.DEFERRED, reason, detail)
+    turn.note(f"{active.touch.channel} could not deliver {active.touch.action}: {detail}")
 
 
 def forget_old(turn: Turn) -> None:

@@ -14,6 +14,7 @@ from domain._records import (
     ProposalFact,
     RefusalFact,
     SuppressionFact,
+    TouchFact,
 )
 from domain._state import (
     CLOSED_LIMIT,
@@ -23,10 +24,12 @@ from domain._state import (
     TIMELINE_LIMIT,
     AccountState,
     ClosedProposal,
+    InDoubt,
     Moved,
     OpenProposal,
 )
-from domain._vocabulary import ProposalStatus, ReasonCode
+from domain._touch import Receipt
+from domain._vocabulary import ProposalStatus, ReasonCode, ReceiptStatus, TouchStatus
 
 _DISPENSABLE = ("signal", "refusal", "past_touch")
 """What a full outbox gives up, in this order; never an objection, a decision, an answer or a touch."""
@@ -123,6 +126,24 @@ class Turn:
             )
         )
 
+    def _raise_doubt(self, doubt: InDoubt) -> None:
+        """Put a touch before a person; until it is settled it counts against every cap."""
+        touch = doubt.touch
+        self.state.in_doubt[touch.touch_id] = doubt
+        record = self.state.touches.get(touch.touch_id)
+        if record is not None:
+            unknown = record.model_copy(update={"status": TouchStatus.UNKNOWN})
+            self.state.touches[touch.touch_id] = unknown
+        receipt = Receipt(
+            touch_id=touch.touch_id, status=ReceiptStatus.UNKNOWN, at=self.now, detail=doubt.detail[:1_000]
+        )
+        self.record(
+            TouchFact(
+                seq=self.next_seq(), at=self.now, touch=touch, status=TouchStatus.UNKNOWN, receipt=receipt
+            )
+        )
+        self.world_changed()
+
     def close(
         self,
         item: OpenProposal,
@@ -131,7 +152,14 @@ class Turn:
         message: str,
         decision: Decision | None = None,
     ) -> None:
-        """End a proposal: it reaches exactly one final status and leaves the open ones."""
+        """End a proposal: it reaches exactly one final status and leaves the open ones.
+
+        One that ends unsent although an earlier attempt may have reached its provider ends in doubt.
+        """
+        if item.doubt is not None and status is not ProposalStatus.SENT:
+            self._raise_doubt(item.doubt)
+            message = f"{message}; an earlier attempt may have reached {item.proposal.channel}"
+            status, reason = ProposalStatus.IN_DOUBT, ReasonCode.IN_DOUBT
         proposal_id = item.proposal.proposal_id
         del self.state.open[proposal_id]
         self.state.closed[proposal_id] = ClosedProposal(

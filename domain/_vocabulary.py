@@ -366,7 +366,9 @@ class ChannelFault(StrEnum):
 
     `Retryable`: nothing was handed over, the engine tries again. `Permanent`: the provider refuses for good.
     `RateLimited`: nothing before the moment in the first detail (ISO 8601). `InDoubt`: it may have been
-    handed over. All but the first are raised as not retryable.
+    handed over. `Permanent` and `RateLimited` are raised as not retryable; so is `InDoubt`, unless the
+    channel is idempotent: then the engine tries again, and only a touch that never gets through goes to a
+    person.
     """
 
     RETRYABLE = "Retryable"

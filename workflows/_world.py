@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import TypeAdapter
 from temporalio import workflow
 from temporalio.common import Priority, RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, TimeoutType
+from temporalio.exceptions import TimeoutError as EngineTimeoutError
 
 with workflow.unsafe.imports_passed_through():
     from domain import (
@@ -53,6 +54,7 @@ CHANNEL_RETRIES = RetryPolicy(
     maximum_interval=timedelta(minutes=1),
     maximum_attempts=HAND_OVER_ATTEMPTS,
 )
+_NOTHING_HANDED_OVER = frozenset({ChannelFault.RETRYABLE.value, "LedgerUnavailable"})
 _MOMENT: TypeAdapter[Moment] = TypeAdapter(Moment)
 
 
@@ -174,7 +176,7 @@ class World:
         if effect.handover.delivery is Delivery.IDEMPOTENT:
             return Receipt(
                 touch_id=touch.touch_id,
-                status=ReceiptStatus.UNDELIVERED,
+                status=ReceiptStatus.UNDELIVERED if _reached_nobody(error) else ReceiptStatus.UNKNOWN,
                 at=workflow.now(),
                 detail=str(error.cause or error)[:900],
             )
@@ -228,9 +230,19 @@ def _receipt_from(effect: HandOver, answer: object) -> Receipt:
         if receipt.touch_id == touch_id:
             return receipt
         why = "the channel answered for another touch"
-    idempotent = effect.handover.delivery is Delivery.IDEMPOTENT
-    status = ReceiptStatus.UNDELIVERED if idempotent else ReceiptStatus.UNKNOWN
-    return Receipt(touch_id=touch_id, status=status, at=workflow.now(), detail=why)
+    return Receipt(touch_id=touch_id, status=ReceiptStatus.UNKNOWN, at=workflow.now(), detail=why)
+
+
+def _reached_nobody(error: ActivityError) -> bool:
+    """Tell whether a failure says for certain that the provider has got nothing.
+
+    No worker took the touch, or the channel says itself that nothing was handed over. After any other failure
+    an idempotent provider may have it: the touch goes again under the same id.
+    """
+    cause = error.cause
+    if isinstance(cause, EngineTimeoutError):
+        return cause.type is TimeoutType.SCHEDULE_TO_START
+    return isinstance(cause, ApplicationError) and cause.type in _NOTHING_HANDED_OVER
 
 
 def _receipt_of_fault(effect: HandOver, error: ActivityError) -> Receipt | None:

@@ -39,6 +39,8 @@ something better to do meanwhile than to wait with its only touch in flight."""
 
 _LONGEST_RETRY_AFTER = timedelta(hours=1)
 _TRY_LATER = frozenset({408, 425, 429})
+_TAKEN_BY_NOBODY = _TRY_LATER | {503}
+_UNCONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _KEPT_BYTES = 400
 _NOTHING_THERE = frozenset({404, 409, 410, 412})
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -124,9 +126,10 @@ class Door:
         except (httpx.TransportError, TimeoutError, OSError) as error:
             kind = type(error).__name__
             _log.warning("channel.no_answer", provider=self.name, error=kind)
+            # Without a connection nothing can have arrived; after that it may have, answer or no answer.
+            fault = ChannelFault.RETRYABLE if isinstance(error, _UNCONNECTED) else ChannelFault.IN_DOUBT
             raise ApplicationError(
-                f"no answer from {self.name} ({kind}); the request is made again",
-                type=ChannelFault.RETRYABLE.value,
+                f"no answer from {self.name} ({kind}); the request is made again", type=fault.value
             ) from error
 
     def not_before(self, answer: Answer) -> datetime | None:
@@ -144,9 +147,12 @@ class Door:
         delay = answer.retry_after
         if delay is not None and delay > SHORT_WAIT:
             return datetime.now(UTC) + delay
+        # A server that failed may have failed after it had taken the request.
+        failed = answer.status not in _TAKEN_BY_NOBODY
+        fault = ChannelFault.IN_DOUBT if failed else ChannelFault.RETRYABLE
         raise ApplicationError(
             f"{self.name} answered HTTP {answer.status}; the request is made again",
-            type=ChannelFault.RETRYABLE.value,
+            type=fault.value,
             next_retry_delay=delay,
         )
 

@@ -1,16 +1,19 @@
 """The contract of a channel whose provider takes the same touch only once: it may be handed over again.
 
-No claim is needed, and nothing is ever in doubt for long: whatever may or may not have arrived is sent once
-more under the same id. What stays is the last question before the provider, and that a cancellation counts
-on the near side of that question only.
+No claim is needed: what may or may not have arrived is sent once more under the same id. What stays is the
+last question before the provider, that a cancellation counts on the near side of that question only, and that
+an attempt which may have arrived is never told as one that has not: a touch that is not sent again after all
+(it expired, it was revoked) goes to a person.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.channels._contract import (
@@ -20,8 +23,36 @@ from activities.channels._contract import (
     preflight,
     receipt_for,
 )
-from domain import Receipt, ReceiptStatus, Touch
+from domain import ChannelFault, Receipt, ReceiptStatus, Touch
 from ledger import Ledger, LedgerError
+
+_NOT_SENT = frozenset({ReceiptStatus.UNDELIVERED, ReceiptStatus.BLOCKED})
+
+
+class _Attempts:
+    """Which touches an attempt of this process may have brought to their provider."""
+
+    def __init__(self, limit: int = 10_000) -> None:
+        self._uncertain: OrderedDict[str, bool] = OrderedDict()
+        self._limit = limit
+
+    def may_have_arrived(self, touch: Touch, *, now: bool) -> bool:
+        """Tell whether any attempt so far may have arrived.
+
+        Args:
+            touch: What was attempted.
+            now: Whether the attempt that has just ended may have.
+        """
+        earlier = self._uncertain.pop(touch.touch_id, True)
+        # What an attempt in another process came to, before this one took over, nobody here knows.
+        uncertain = now or (earlier and activity.info().attempt > 1)
+        self._uncertain[touch.touch_id] = uncertain
+        while len(self._uncertain) > self._limit:
+            self._uncertain.popitem(last=False)
+        return uncertain
+
+
+_ATTEMPTS = _Attempts()
 
 
 class Line:
@@ -82,6 +113,22 @@ async def hand_over_again(
     Raises:
         ApplicationError: Retryable; ledger or provider cannot answer now.
     """
+    try:
+        receipt = await _attempted(ledger, touch, attempt)
+    except ApplicationError as error:
+        if not _ATTEMPTS.may_have_arrived(touch, now=error.type == ChannelFault.IN_DOUBT.value):
+            raise
+        raise ApplicationError(
+            error.message, type=ChannelFault.IN_DOUBT.value, next_retry_delay=error.next_retry_delay
+        ) from error
+    if receipt.status not in _NOT_SENT or not _ATTEMPTS.may_have_arrived(touch, now=False):
+        return receipt
+    return receipt.model_copy(update={"status": ReceiptStatus.UNKNOWN})
+
+
+async def _attempted(
+    ledger: Ledger, touch: Touch, attempt: Callable[[Touch, Line], Coroutine[Any, Any, Receipt]]
+) -> Receipt:
     line = Line(ledger, touch)
     async with heartbeats():
         task = asyncio.create_task(attempt(touch, line))

@@ -381,6 +381,6 @@ def _results(answer: Answer, entries: Sequence[_Entry]) -> list[_Said | Exceptio
         found = {}
     missing = ApplicationError(
         "the advertising platform did not say what became of this member; it is sent again",
-        type=ChannelFault.RETRYABLE.value,
+        type=ChannelFault.IN_DOUBT.value,
     )
     return [found.get(entry.operation.id, missing) for entry in entries]

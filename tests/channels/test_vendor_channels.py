@@ -60,7 +60,7 @@ async def test_an_error_after_the_vendor_took_it_ends_in_exactly_one(world: Worl
         await world.hand_over(channel, touch)
     receipt = await world.hand_over(channel, touch)
 
-    assert caught.value.type == ChannelFault.RETRYABLE
+    assert caught.value.type == ChannelFault.IN_DOUBT
     assert not caught.value.non_retryable
     assert receipt.status is ReceiptStatus.ACCEPTED
     assert await world.count(channel, touch) == 1
@@ -128,7 +128,7 @@ async def test_a_vendor_that_is_too_slow_is_asked_again_and_takes_it_once(world:
     receipt = await world.hand_over(channel, touch)
 
     assert took < 0.55
-    assert caught.value.type == ChannelFault.RETRYABLE
+    assert caught.value.type == ChannelFault.IN_DOUBT
     assert receipt.status is ReceiptStatus.ACCEPTED
     assert await world.count(channel, touch) == 1
 

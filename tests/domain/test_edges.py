@@ -25,6 +25,7 @@ from domain import (
     Revoke,
     Ruled,
     SignalKind,
+    TouchStatus,
     Verdict,
 )
 from domain._state import FLUSH_BYTES, OUTBOX_LIMIT, TOUCH_LIMIT
@@ -186,3 +187,43 @@ class TestEdges:
         stop = signal("o1", kind=SignalKind.OPT_OUT, contact_id="amira", observed_at=late)
         shell = Shell(Observed(observation=stop))
         assert shell.state.contacts["amira"].opted_out_at == START
+
+
+def uncertain(*, then: ReceiptStatus | None = None) -> Shell:
+    """An account whose idempotent channel may have handed over a touch, and then said something else."""
+    again = HANDOVER.model_copy(update={"delivery": Delivery.IDEMPOTENT})
+    shell = Shell()
+    shell.propose(proposal())
+    shell.wait(seconds=3)
+    shell.rule({"p1": Verdict.ALLOW}, handover=again)
+    shell.deliver(ReceiptStatus.UNKNOWN, detail="HTTP 500")
+    if then is not None:
+        shell.wait(minutes=5)
+        shell.rule({"p1": Verdict.ALLOW}, handover=again)
+        shell.deliver(then)
+    return shell
+
+
+def test_an_uncertain_touch_of_an_idempotent_channel_goes_again_under_its_id() -> None:
+    shell = uncertain()
+    assert shell.state.open["p1"].status is ProposalStatus.DEFERRED
+    assert shell.state.in_doubt == {}
+    shell.wait(minutes=5)
+    shell.rule({"p1": Verdict.ALLOW}, handover=HANDOVER.model_copy(update={"delivery": Delivery.IDEMPOTENT}))
+    assert shell.hand_over().touch.touch_id == "northwind/p1/1"
+
+
+@pytest.mark.parametrize("then", [ReceiptStatus.ACCEPTED, ReceiptStatus.REJECTED])
+def test_what_the_channel_says_in_the_end_ends_the_doubt(then: ReceiptStatus) -> None:
+    shell = uncertain(then=then)
+    assert shell.state.in_doubt == {}
+    assert "p1" not in shell.state.open
+
+
+@pytest.mark.parametrize("then", [None, ReceiptStatus.UNDELIVERED, ReceiptStatus.BLOCKED])
+def test_an_uncertain_touch_that_never_gets_through_goes_to_a_person(then: ReceiptStatus | None) -> None:
+    shell = uncertain(then=then)
+    shell.wait(days=31)
+    assert shell.state.closed["p1"].status is ProposalStatus.IN_DOUBT
+    assert shell.state.touches["northwind/p1/1"].status is TouchStatus.UNKNOWN
+    assert list(shell.state.in_doubt) == ["northwind/p1/1"]
