@@ -76,7 +76,7 @@ async def test_a_good_policy_set_is_named_by_its_digest(tmp_path: Path) -> None:
     checked = await tutti("policy", "check", DEMO_POLICIES, cwd=tmp_path)
 
     assert (checked.code, checked.err) == (0, "")
-    assert checked.out.startswith(f"ok {DEMO_POLICIES}: 11 files, policy set ")
+    assert checked.out.startswith(f"ok {DEMO_POLICIES}: 14 files, policy set ")
 
 
 async def test_broken_policies_are_shown_with_file_line_and_caret(

@@ -170,6 +170,7 @@ def test_a_set_is_named_by_its_content(tmp_path: Path) -> None:
 
 def test_the_door_of_governance_is_pinned() -> None:
     assert sorted(governance.__all__) == [
+        "Branch",
         "CaseResult",
         "CasesError",
         "Change",
@@ -193,6 +194,8 @@ def test_the_door_of_governance_is_pinned() -> None:
         "RuleUse",
         "Sheet",
         "Shift",
+        "TouchStep",
+        "Wait",
         "Warn",
         "assess",
         "compile_policy_set",
