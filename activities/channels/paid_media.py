@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -18,6 +19,7 @@ from typing import Annotated
 from urllib.parse import unquote
 
 from pydantic import ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import from_json
 from pydantic_settings import SettingsConfigDict
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -142,7 +144,7 @@ class MemberResult(Frozen):
 
     id: ShortText
     status: MemberStatus
-    member_id: Annotated[str, StringConstraints(max_length=50)] | None = None
+    member_id: Annotated[ShortText, StringConstraints(max_length=50)] | None = None
     detail: str | None = None
 
 
@@ -299,14 +301,15 @@ class PaidMediaChannel:
             held = await _cross(entries[len(said) :])
             asked = entries[len(said) : len(said) + len(held)]
             going = [entry for entry, kept in zip(asked, held, strict=True) if kept is None]
-            answers = iter(await self._post(audience, going))
+            answers = iter(await self._post(audience, going) if going else ())
             said += [next(answers) if kept is None else kept for kept in held]
         return said
 
     async def _post(self, audience: str, entries: Sequence[_Entry]) -> list[_Said | Exception]:
-        """Make the request; one that is refused as a whole is halved until the culprit stands alone."""
-        if not entries:
-            return []
+        """Make the request; one that is refused as a whole is halved until the culprit stands alone.
+
+        Each half is asked about again: requests take their time, and a kill switch counts meanwhile.
+        """
         batch = MembersBatch(operations=tuple(entry.operation for entry in entries))
         try:
             answer = await self._platform.ask(
@@ -318,8 +321,8 @@ class PaidMediaChannel:
             return _results(answer, entries)
         if answer.status in _WHOLE_BATCH and len(entries) > 1:
             middle = len(entries) // 2
-            first = await self._post(audience, entries[:middle])
-            return first + await self._post(audience, entries[middle:])
+            first = await self._send(audience, entries[:middle])
+            return first + await self._send(audience, entries[middle:])
         return [answer] * len(entries)
 
 
@@ -374,13 +377,24 @@ async def _cross_one(entry: _Entry) -> Receipt | ApplicationError | None:
 
 
 def _results(answer: Answer, entries: Sequence[_Entry]) -> list[_Said | Exception]:
-    """Find each operation's result; one without a result counts as not done."""
-    try:
-        found = {result.id: result for result in BatchResults.model_validate_json(answer.body).results}
-    except ValidationError:
-        found = {}
+    """Find each operation's result; one without a result that can be read counts as not done."""
+    found: dict[str, MemberResult] = {}
+    for given in _listed(answer.body):
+        with suppress(ValidationError):
+            result = MemberResult.model_validate(given)
+            found[result.id] = result
     missing = ApplicationError(
         "the advertising platform did not say what became of this member; it is sent again",
         type=ChannelFault.IN_DOUBT.value,
     )
     return [found.get(entry.operation.id, missing) for entry in entries]
+
+
+def _listed(body: bytes) -> list[object]:
+    """Return what stands under `results`, whatever that is."""
+    try:
+        said = from_json(body)
+    except ValueError:
+        return []
+    results = said.get("results") if isinstance(said, dict) else None
+    return results if isinstance(results, list) else []
