@@ -50,7 +50,9 @@ class OutcomeKeys:
         Raises:
             SignatureError: It was not, or nobody shares a secret for the channel.
         """
-        keys = self._channels.get(channel, self._common)
+        # A part of a channel (`email:ses`) is guarded like the channel, or anybody could speak for it.
+        whole = channel.partition(":")[0]
+        keys = self._channels.get(channel, self._channels.get(whole, self._common))
         if not keys:
             raise SignatureError("no secret is set for the channel")
         why = ""

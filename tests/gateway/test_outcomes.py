@@ -122,6 +122,13 @@ async def test_the_common_secret_speaks_for_channels_that_have_none_only(office:
     assert (await office.post(office.report(), secret=THEIRS)).status_code == 401
 
 
+async def test_no_other_secret_speaks_for_a_part_of_a_channel(office: Office) -> None:
+    ses = office.report(source="email:ses")
+
+    assert (await office.post(ses, channel="email:ses", secret=THEIRS)).status_code == 401
+    assert (await office.post(ses, channel="email:ses", secret=OURS)).status_code == 202
+
+
 @pytest.mark.parametrize(
     "headers",
     [
@@ -167,7 +174,7 @@ async def test_a_body_that_was_changed_on_the_way_is_refused(office: Office) -> 
     assert (await office.post(office.report(kind="bounce"), headers=signed)).status_code == 401
 
 
-@pytest.mark.parametrize("channel", ["bounces", "unsubscribe"])
+@pytest.mark.parametrize("channel", ["bounces", "bounces:ses", "unsubscribe"])
 async def test_nobody_speaks_for_the_gateway_itself(office: Office, channel: str) -> None:
     forged = office.report(source=channel)
 
