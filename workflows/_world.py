@@ -53,6 +53,12 @@ CHANNEL_RETRIES = RetryPolicy(
     initial_interval=timedelta(seconds=1),
     maximum_interval=timedelta(minutes=1),
     maximum_attempts=HAND_OVER_ATTEMPTS,
+    # Teams mark these errors as not retryable themselves; one that forgets shall not knock five times.
+    non_retryable_error_types=[
+        ChannelFault.PERMANENT.value,
+        ChannelFault.RATE_LIMITED.value,
+        ChannelFault.IN_DOUBT.value,
+    ],
 )
 _NOTHING_HANDED_OVER = frozenset({ChannelFault.RETRYABLE.value, "LedgerUnavailable"})
 _MOMENT: TypeAdapter[Moment] = TypeAdapter(Moment)
@@ -164,7 +170,7 @@ class World:
         try:
             answer: object = await self._flight
         except ActivityError as error:
-            receipt = _receipt_of_fault(effect, error) or await self._after_failure(effect, error)
+            receipt = await self._after_failure(effect, error)
         else:
             receipt = _receipt_from(effect, answer)
         self._flight = None
@@ -172,9 +178,11 @@ class World:
 
     async def _after_failure(self, effect: HandOver, error: ActivityError) -> Receipt:
         """Find out what became of a touch whose channel gave no receipt."""
-        touch = effect.touch
+        touch, meant = effect.touch, _receipt_of_fault(effect, error)
+        if meant is not None and meant.status is ReceiptStatus.UNKNOWN:
+            return meant
         if effect.handover.delivery is Delivery.IDEMPOTENT:
-            return Receipt(
+            return meant or Receipt(
                 touch_id=touch.touch_id,
                 status=ReceiptStatus.UNDELIVERED if _reached_nobody(error) else ReceiptStatus.UNKNOWN,
                 at=workflow.now(),
@@ -189,7 +197,8 @@ class World:
             retry_policy=PATIENT,
             summary=f"find out what became of {touch.action}",
         )
-        return resolved
+        # The error is the last attempt's; one before it may have been lost behind the line.
+        return meant if meant is not None and resolved.status is ReceiptStatus.UNDELIVERED else resolved
 
     async def _take_back(self, effect: TakeBack) -> None:
         recall = effect.recall
@@ -248,8 +257,7 @@ def _reached_nobody(error: ActivityError) -> bool:
 def _receipt_of_fault(effect: HandOver, error: ActivityError) -> Receipt | None:
     """Return the receipt that a channel meant by raising one of the errors of the contract.
 
-    None for every other failure, and for `Retryable`, which only ends here after the last attempt: an attempt
-    before it may have been lost behind the line, so what became of the touch is looked up.
+    None for every other failure, and for `Retryable`, which only ends here after the last attempt.
     """
     cause = error.cause
     if not isinstance(cause, ApplicationError):
