@@ -23,7 +23,7 @@ from flufl.bounce import all_failures
 from pydantic import ValidationError
 
 from activities.channels._bounce_tokens import BounceClaim, BounceTokenError, BounceTokens, digest_of
-from activities.channels._contract import clean
+from activities.channels._contract import clean, without_addresses
 from domain import Frozen, Identifier, OutcomeKind, ShortText
 
 TOUCH_HEADER = "X-Tutti-Touch"
@@ -44,7 +44,6 @@ _DELIMITER = re.compile(rb"^--", re.MULTILINE)
 _VERP = re.compile(rb"\+([a-z2-7]{20,63})@", re.IGNORECASE)
 _SIGNED = re.compile(rb"X-Tutti-Token:\s{0,4}([a-z2-7]{20,800})", re.IGNORECASE)
 _NAMED = re.compile(rb"X-Tutti-Touch:\s{0,4}([!-~]{1,900})", re.IGNORECASE)
-_ADDRESS = re.compile(r"[^\s<>@\"',;:()]{1,128}@[^\s<>@\"',;:()]{1,255}")
 _STATUS = re.compile(r"\b([245])\.(\d{1,3})\.(\d{1,3})\b")
 _SAYS_WHY = re.compile(r"(?:^|[^\d.])([45]\d\d[ -]|[45]\.\d{1,3}\.\d{1,3}\b)")
 _AWAY = re.compile(
@@ -354,4 +353,4 @@ def _texts(message: Message) -> Iterator[bytes]:
 def _detail(words: str | None) -> str | None:
     if not words:
         return None
-    return clean(_ADDRESS.sub("(address)", words), limit=_MAX_DETAIL) or None
+    return clean(without_addresses(words), limit=_MAX_DETAIL) or None

@@ -8,6 +8,7 @@ it becomes an `unknown` receipt that a person settles.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -37,6 +38,7 @@ _log = structlog.get_logger("tutti.channels")
 
 _BEAT_SECONDS = 5.0
 _MAX_DETAIL = 1_000
+_ADDRESS = re.compile(r"[^\s<>@\"',;:()]{1,128}@[^\s<>@\"',;:()]{1,255}")
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 
@@ -357,6 +359,11 @@ def clean(text: str, *, limit: int = _MAX_DETAIL) -> str:
     whole = text.encode(errors="replace").decode()
     line = " ".join("".join(c if c.isprintable() else " " for c in whole).split())
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def without_addresses(text: str) -> str:
+    """Take e-mail addresses out of what a provider said: receipts are kept, and hold no personal data."""
+    return _ADDRESS.sub("(address)", text)
 
 
 def bound_log(touch: Touch) -> structlog.typing.FilteringBoundLogger:

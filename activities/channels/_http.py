@@ -29,7 +29,7 @@ import structlog
 from pydantic import Field, HttpUrl, SecretStr, field_validator
 from temporalio.exceptions import ApplicationError
 
-from activities.channels._contract import bound_log, clean, receipt_for
+from activities.channels._contract import bound_log, clean, receipt_for, without_addresses
 from activities.channels._settings import ChannelSettings
 from domain import ChannelFault, Frozen, Recall, Recalled, RecallStatus, Receipt, ReceiptStatus, Touch
 
@@ -66,7 +66,8 @@ class Answer:
     @property
     def words(self) -> str:
         """Status and beginning of the body, safe to keep."""
-        return clean(f"HTTP {self.status} {self.body[:_KEPT_BYTES].decode(errors='replace')}")
+        said = self.body[:_KEPT_BYTES].decode(errors="replace")
+        return clean(f"HTTP {self.status} {without_addresses(said)}")
 
     def field(self, name: str) -> str | None:
         """Read a text or a number from the body's JSON object; None if there is none."""

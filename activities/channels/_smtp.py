@@ -24,7 +24,7 @@ from aiosmtplib import (
 from aiosmtplib.protocol import SMTPProtocol
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from activities.channels._contract import Crossing, bound_log, receipt_for
+from activities.channels._contract import Crossing, bound_log, receipt_for, without_addresses
 from activities.channels._mime import Mail
 from activities.channels._settings import ChannelSettings
 from domain import OutcomeKind, Receipt, ReceiptStatus, Touch
@@ -192,10 +192,15 @@ class SmtpClient:
         if kind == 2:  # noqa: PLR2004 - SMTP's class of success
             bound_log(touch).info("smtp.accepted", code=answer.code)
             return receipt_for(
-                touch, ReceiptStatus.ACCEPTED, f"{answer.code} {answer.message}", provider_ref=mail.message_id
+                touch,
+                ReceiptStatus.ACCEPTED,
+                f"{answer.code} {without_addresses(answer.message)}",
+                provider_ref=mail.message_id,
             )
         if kind not in {4, 5}:
-            return self._in_doubt(touch, mail, f"it answered {answer.code} {answer.message}")
+            return self._in_doubt(
+                touch, mail, f"it answered {answer.code} {without_addresses(answer.message)}"
+            )
         return _verdict(touch, "message", answer.code, answer.message)
 
     def _in_doubt(self, touch: Touch, mail: Mail, what: str) -> Receipt:
@@ -214,7 +219,9 @@ def _verdict(touch: Touch, step: str, code: int, text: str) -> Receipt:
     for_good = code // 100 == 5 and code not in _LOGIN_NEEDED  # noqa: PLR2004 - SMTP's class of refusal
     status = ReceiptStatus.REJECTED if for_good else ReceiptStatus.UNDELIVERED
     bound_log(touch).info("smtp.refused", step=step, code=code, status=status.value)
-    receipt = receipt_for(touch, status, f"The mail server refused at {step}: {code} {text}")
+    receipt = receipt_for(
+        touch, status, f"The mail server refused at {step}: {code} {without_addresses(text)}"
+    )
     reason = _ENHANCED.match(text)
     # At MAIL the same codes speak of the sender.
     if for_good and step != "MAIL" and reason is not None and reason[1] in _NO_SUCH_PERSON:
@@ -231,8 +238,8 @@ def _not_sent(touch: Touch, step: str, error: Exception) -> Receipt:
 
 def _words_of(error: Exception) -> str:
     if isinstance(error, SMTPResponseException):
-        return f"{error.code} {error.message}"
-    return str(error) or type(error).__name__
+        return f"{error.code} {without_addresses(error.message)}"
+    return without_addresses(str(error)) or type(error).__name__
 
 
 def _say_goodbye(smtp: SMTP) -> None:

@@ -31,6 +31,7 @@ from activities.channels._contract import (
     clean,
     heartbeats,
     receipt_for,
+    without_addresses,
 )
 from activities.channels._http import Answer, Vendor, VendorSettings, recalled_for, segment
 from activities.channels._idempotent import Line, hand_over_again
@@ -229,7 +230,7 @@ class PaidMediaChannel:
                 return receipt_for(
                     touch,
                     ReceiptStatus.REJECTED,
-                    f"The advertising platform refused the member: {said.detail or said.status.value}",
+                    f"The advertising platform refused the member: {_words_of(said)}",
                 )
 
     async def recall(self, recall: Recall) -> Recalled:
@@ -264,7 +265,7 @@ class PaidMediaChannel:
                 return recalled_for(
                     recall,
                     RecallStatus.IMPOSSIBLE,
-                    f"The advertising platform refused: {said.detail or said.status.value}",
+                    f"The advertising platform refused: {_words_of(said)}",
                 )
             case Receipt():  # only what is handed over can be kept back
                 raise TypeError("a recall cannot be kept back")
@@ -287,7 +288,9 @@ class PaidMediaChannel:
     def _raise_if_later(result: MemberResult) -> None:
         if result.status is MemberStatus.FAILED:
             raise ApplicationError(
-                clean(f"the advertising platform failed for this member ({result.detail}); it is sent again"),
+                clean(
+                    f"the advertising platform failed for this member ({_words_of(result)}); it is sent again"
+                ),
                 type=ChannelFault.RETRYABLE.value,
             )
 
@@ -388,6 +391,10 @@ def _results(answer: Answer, entries: Sequence[_Entry]) -> list[_Said | Exceptio
         type=ChannelFault.IN_DOUBT.value,
     )
     return [found.get(entry.operation.id, missing) for entry in entries]
+
+
+def _words_of(result: MemberResult) -> str:
+    return without_addresses(result.detail or result.status.value)
 
 
 def _listed(body: bytes) -> list[object]:

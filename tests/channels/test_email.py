@@ -153,6 +153,17 @@ async def test_the_step_and_the_answer_decide_what_a_refusal_means(
     assert await settled(ledger, touch) is status
 
 
+@pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA", "MESSAGE"])
+@pytest.mark.parametrize("code", ["250 2.1.5", "354 2.0.0", "450 4.2.1", "550 5.1.1"])
+async def test_the_address_that_a_server_quotes_is_in_no_receipt(
+    ledger: Ledger, step: str, code: str
+) -> None:
+    async with mail_server(Relay(answers={step: f"{code} <{ADDRESS}>: said of {ADDRESS}"})) as relay:
+        receipt = await perform(email_activity(ledger, relay.port), a_touch())
+
+    assert ADDRESS not in receipt.model_dump_json()
+
+
 @pytest.mark.parametrize("reason", ["5.1.0", "5.1.1", "5.1.2", "5.1.6", "5.2.1"])
 async def test_an_address_that_does_not_exist_is_a_bounce_at_once(ledger: Ledger, reason: str) -> None:
     async with mail_server(Relay(answers={"RCPT": f"550 {reason} no such user"})) as relay:

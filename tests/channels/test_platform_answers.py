@@ -111,3 +111,16 @@ async def test_an_answer_that_is_no_answer_is_asked_for_again(ledger: Ledger, bo
 
     assert isinstance(unread, ApplicationError)
     assert unread.type == ChannelFault.RETRYABLE
+
+
+async def test_an_address_that_the_platform_quotes_is_in_no_receipt(ledger: Ledger) -> None:
+    async def answer(operations: list[dict[str, Any]]) -> Response:
+        if len(operations) == 2:
+            first, second = accepted(operations)["results"]
+            quoted = {"status": "rejected", "detail": "p0@example.com opted out"}
+            return JSONResponse({"results": [first | quoted, second]})
+        return JSONResponse({"error": "p0@example.com is on a list"}, 403)
+
+    for receipt in [*await handed_over(ledger, 2, answer), *await handed_over(ledger, 1, answer)]:
+        assert isinstance(receipt, Receipt)
+        assert "p0@" not in receipt.model_dump_json()
