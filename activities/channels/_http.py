@@ -14,7 +14,6 @@ its id and takes it once.
 from __future__ import annotations
 
 import asyncio
-import json
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from urllib.parse import quote
 import httpx2 as httpx
 import structlog
 from pydantic import Field, HttpUrl, SecretStr, field_validator
+from pydantic_core import from_json
 from temporalio.exceptions import ApplicationError
 
 from activities.channels._contract import bound_log, clean, receipt_for, without_addresses
@@ -38,6 +38,7 @@ SHORT_WAIT = timedelta(seconds=10)
 something better to do meanwhile than to wait with its only touch in flight."""
 
 _LONGEST_RETRY_AFTER = timedelta(hours=1)
+_SECONDS_DIGITS = 9
 _TRY_LATER = frozenset({408, 425, 429})
 _TAKEN_BY_NOBODY = _TRY_LATER | {503}
 _UNCONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -72,7 +73,7 @@ class Answer:
     def field(self, name: str) -> str | None:
         """Read a text or a number from the body's JSON object; None if there is none."""
         try:
-            found: Any = json.loads(self.body)
+            found: Any = from_json(self.body)  # bounded in depth
         except ValueError:
             return None
         value = found.get(name) if isinstance(found, dict) else None
@@ -124,7 +125,7 @@ class Door:
                             break
                 delay = delay_of(answer.headers.get("retry-after"), datetime.now(UTC))
                 return Answer(answer.status_code, delay, bytes(kept[:limit]))
-        except (httpx.TransportError, TimeoutError, OSError) as error:
+        except (httpx.RequestError, TimeoutError, OSError) as error:
             kind = type(error).__name__
             _log.warning("channel.no_answer", provider=self.name, error=kind)
             # Without a connection nothing can have arrived; after that it may have, answer or no answer.
@@ -310,11 +311,12 @@ def delay_of(retry_after: str | None, now: datetime) -> timedelta | None:
         return None
     text = retry_after.strip()
     if text.isascii() and text.isdigit():
-        wait = timedelta(seconds=min(int(text), int(_LONGEST_RETRY_AFTER.total_seconds())))
+        # A provider may write more digits than Python turns into a number.
+        wait = _LONGEST_RETRY_AFTER if len(text) > _SECONDS_DIGITS else timedelta(seconds=int(text))
     else:
         try:
             moment = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         wait = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now
     return min(wait, _LONGEST_RETRY_AFTER) if wait > timedelta(0) else None

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from icalendar import Calendar, Event, vCalAddress
 
 from activities.channels._mime import UnsendableError
+from activities.channels._numbers import whole_number
 
 _ZONED = re.compile(r"([^\[\]]+)\[([A-Za-z0-9_+/-]{1,64})\]")  # RFC 9557
 _AHEAD = re.compile(r"\+(\d{1,3})d (\d{2}:\d{2})\[([A-Za-z0-9_+/-]{1,64})\]")
@@ -60,11 +61,11 @@ def read_slot(starts_at: str | None, minutes: str | None, *, now: datetime) -> S
     """
     if not starts_at:
         raise UnsendableError(f"the field starts_at, the proposed start, is missing; {_HOW}")
-    length = (minutes or _DEFAULT_MINUTES).strip()
-    if not (length.isascii() and length.isdigit() and 1 <= int(length[:5]) <= _MAX_MINUTES):
+    length = whole_number((minutes or _DEFAULT_MINUTES).strip(), least=1, most=_MAX_MINUTES)
+    if length is None:
         raise UnsendableError(f"the field minutes must be a whole number from 1 to {_MAX_MINUTES}")
     local, zone = _start(starts_at.strip(), now)
-    slot = Slot(local=local, minutes=int(length), zone=zone)
+    slot = Slot(local=local, minutes=length, zone=zone)
     if slot.start <= now:
         raise UnsendableError(f"the proposed start {starts_at.strip()} is past")
     if slot.start > now + _FURTHEST:

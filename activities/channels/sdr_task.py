@@ -14,6 +14,7 @@ from temporalio import activity
 from activities.channels._contract import ChannelActivities, ChannelEnvironment, heartbeats, receipt_for
 from activities.channels._http import Vendor, VendorSettings, segment
 from activities.channels._idempotent import Line, hand_over_again
+from activities.channels._numbers import whole_number
 from domain import Frozen, Identifier, LongText, Recall, Recalled, Receipt, ReceiptStatus, ShortText, Touch
 
 _LONGEST_DUE_DAYS = 365
@@ -140,6 +141,7 @@ def _due_date(touch: Touch, handed_over_at: datetime) -> date | None:
             raise _IncompleteError("the field due_date is no date like 2026-11-30") from None
     if not days:
         return None
-    if not (days.isascii() and days.isdigit() and int(days[:9]) <= _LONGEST_DUE_DAYS):
+    count = whole_number(days, least=0, most=_LONGEST_DUE_DAYS)
+    if count is None:
         raise _IncompleteError(f"the field due_in_days is no number of days from 0 to {_LONGEST_DUE_DAYS}")
-    return handed_over_at.date() + timedelta(days=int(days))
+    return handed_over_at.date() + timedelta(days=count)

@@ -15,6 +15,7 @@ from temporalio import activity
 from activities.channels._contract import ChannelActivities, ChannelEnvironment, heartbeats, receipt_for
 from activities.channels._http import Vendor, VendorSettings, segment
 from activities.channels._idempotent import Line, hand_over_again
+from activities.channels._numbers import whole_number
 from domain import Frozen, Moment, Recall, Recalled, Receipt, ReceiptStatus, ShortText, Touch
 
 _USUAL_DAYS = 30
@@ -61,7 +62,7 @@ class WebPersonalizationChannel:
         wanted = touch.fields.get("segment")
         if not wanted:
             return receipt_for(touch, ReceiptStatus.REJECTED, "Not sent: the field segment is missing.")
-        days = _days(touch)
+        days = whole_number(touch.fields.get("for_days") or str(_USUAL_DAYS), least=1, most=_MOST_DAYS)
         if days is None:
             return receipt_for(
                 touch,
@@ -125,13 +126,6 @@ def build(environment: ChannelEnvironment, settings: WebPersonalizationSettings)
 def _path(account_id: str, contact_id: str | None) -> str:
     whose = f"?contact_id={segment(contact_id)}" if contact_id else ""
     return f"/v1/segments/{segment(account_id)}{whose}"
-
-
-def _days(touch: Touch) -> int | None:
-    written = touch.fields.get("for_days") or str(_USUAL_DAYS)
-    if not (written.isascii() and written.isdigit() and 1 <= int(written[:9]) <= _MOST_DAYS):
-        return None
-    return int(written)
 
 
 def _update(touch: Touch, wanted: str, days: int, handed_over_at: datetime) -> SegmentUpdate:

@@ -210,6 +210,7 @@ async def test_the_same_touch_is_the_same_calendar_entry_and_another_is_another(
         ({"starts_at": "2099-12-01T10:00[../../etc/passwd]"}, "is no moment in a known time zone"),
         ({"starts_at": "2026-03-01T10:00:00Z"}, "is past"),
         ({"starts_at": "2999-03-01T10:00:00Z"}, "is more than a year ahead"),
+        ({"minutes": "0004800"}, "minutes must be a whole number from 1 to 480"),
         ({"minutes": "0"}, "minutes must be a whole number from 1 to 480"),
         ({"minutes": "481"}, "minutes must be"),
         ({"minutes": "an hour"}, "minutes must be"),

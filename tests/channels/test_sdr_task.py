@@ -8,10 +8,16 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from pydantic import HttpUrl, SecretStr
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
+from activities.channels import ChannelEnvironment, SdrTaskSettings, sdr_task
 from domain import RecallStatus, ReceiptStatus
 from ledger import Ledger
-from tests.channels.support import an_environment
+from tests.channels.support import LINKS, an_environment, http_server
 from tests.channels.vendors import World, recall_of, touch_for, vendors
 
 DAYS = "Not sent: the field due_in_days is no number of days from 0 to 365."
@@ -90,6 +96,10 @@ async def test_the_due_date_is_written_or_counted_from_the_hand_over(
             {"fields": {"due_in_days": "9" * 900}},
             DAYS,
         ),
+        (
+            {"fields": {"due_in_days": "0000000009999999999"}},
+            DAYS,
+        ),
     ],
 )
 async def test_a_task_that_lacks_something_is_refused_with_one_sentence(
@@ -132,3 +142,18 @@ async def test_a_touch_id_of_any_form_stays_one_task(world: World) -> None:
     assert receipt.status is ReceiptStatus.ACCEPTED
     assert (task["external_id"], task["status"]) == (odd, "cancelled")
     assert recalled.status is RecallStatus.RECALLED
+
+
+@pytest.mark.parametrize("body", [b"[" * 200_000, b'{"id": ' + b"9" * 5_000 + b"}", b"\xff", b""])
+async def test_an_answer_that_says_no_id_is_still_an_answer(ledger: Ledger, body: bytes) -> None:
+    async def take(_: Request) -> Response:
+        return Response(body, 201)
+
+    app = Starlette(routes=[Route("/v1/tasks/{id:path}", take, methods=["PUT"])])
+    async with http_server(app) as url:
+        settings = SdrTaskSettings(base_url=HttpUrl(url), token=SecretStr("token"))
+        activities = sdr_task.build(ChannelEnvironment(ledger, LINKS), settings)
+        receipt = await an_environment().run(activities.hand_over, touch_for("sdr_task"))
+
+    assert receipt.status is ReceiptStatus.ACCEPTED
+    assert receipt.provider_ref == receipt.touch_id

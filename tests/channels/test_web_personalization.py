@@ -103,6 +103,10 @@ async def test_taking_back_clears_only_what_the_touch_itself_set(world: World) -
             DAYS,
         ),
         (
+            {"segment": "x", "for_days": "0000000019999999999"},
+            DAYS,
+        ),
+        (
             {"segment": "x", "for_days": "long"},
             DAYS,
         ),

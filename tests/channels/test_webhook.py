@@ -96,6 +96,7 @@ async def test_a_refusal_for_good_is_a_receipt(ledger: Ledger, status: int) -> N
         (503, "10", timedelta(seconds=10)),
         (500, None, None),
         (502, "soon", None),
+        (502, "Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),
         (408, None, None),
     ],
 )
@@ -113,7 +114,12 @@ async def test_a_receiver_that_cannot_now_is_asked_again_when_it_says(
 
 
 @pytest.mark.parametrize(
-    ("retry_after", "wait"), [("11", timedelta(seconds=11)), ("99999999999999999999", timedelta(hours=1))]
+    ("retry_after", "wait"),
+    [
+        ("11", timedelta(seconds=11)),
+        ("99999999999999999999", timedelta(hours=1)),
+        ("9" * 5_000, timedelta(hours=1)),
+    ],
 )
 async def test_a_receiver_that_asks_for_much_time_gives_the_touch_back(
     ledger: Ledger, retry_after: str, wait: timedelta
