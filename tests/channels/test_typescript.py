@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -128,16 +129,23 @@ def policies_with_the_room(folder: Path, queue: str) -> Path:
     return policies
 
 
-@pytest.mark.timeout(240)
-async def test_the_typescript_channel_keeps_the_contract(
-    temporal: WorkflowEnvironment, tmp_path: Path
-) -> None:
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example, installed and built once."""
     assert shutil.which("node"), "node is not installed: apt-get install nodejs npm, as .ci/run does"
     assert shutil.which("npm"), "npm is not installed: apt-get install nodejs npm, as .ci/run does"
-    folder, queue, room = tmp_path / "channel", f"room-{uuid.uuid4().hex[:8]}", MatrixRoom()
+    folder = tmp_path_factory.mktemp("typescript") / "channel"
     shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("node_modules", "dist"))
     await run("npm", "ci", "--no-fund", "--no-audit", cwd=folder)
     await run("npm", "run", "build", cwd=folder)
+    return folder
+
+
+@pytest.mark.timeout(240)
+async def test_the_typescript_channel_keeps_the_contract(
+    temporal: WorkflowEnvironment, tmp_path: Path, built: Path
+) -> None:
+    queue, room = f"room-{uuid.uuid4().hex[:8]}", MatrixRoom()
     url = f"sqlite+aiosqlite:///{tmp_path / 'ledger.db'}"
     ledger = await Ledger.open(url)
     try:
@@ -148,7 +156,7 @@ async def test_the_typescript_channel_keeps_the_contract(
             http_server(an_app(ledger, SecretStr(TOKEN))) as gateway,
             http_server(room.app()) as homeserver,
             node_worker(
-                folder,
+                built,
                 TEMPORAL_ADDRESS=address,
                 TUTTI_GATEWAY_URL=gateway,
                 TUTTI_CHANNEL_TOKEN=TOKEN,
@@ -175,6 +183,26 @@ async def test_the_typescript_channel_keeps_the_contract(
     skipped = {name for name, result in results.items() if result == "skipped"}
     assert skipped == {"claimed", "left-open", "no-recipient"}
     assert room.redacted
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("said", [None, {}, [], {"answer": "open"}, {"answer": "perhaps"}])
+async def test_without_the_word_of_the_gateway_the_typescript_channel_hands_nothing_over(
+    built: Path, said: object
+) -> None:
+    """Given something else than the gateway at its address, then the last look raises an error to retry."""
+
+    async def answer(_: Request) -> JSONResponse:
+        return JSONResponse(said)
+
+    script = """
+        import { Handovers } from './dist/handovers.js';
+        const asked = new Handovers(process.argv[1], 'token').check({ touch_id: 'a/p/1' });
+        await asked.then(() => process.exit(1), (error) => process.exit(error.type === 'Retryable' ? 0 : 2));
+    """
+    app = Starlette(routes=[Route("/v1/handovers/check", answer, methods=["POST"])])
+    async with http_server(app) as url:
+        await run("node", "--input-type=module", "-e", script, url, cwd=built)
 
 
 def test_the_lock_of_the_example_names_no_host() -> None:

@@ -18,6 +18,9 @@ export function activities(handovers: Handovers, room: Room) {
           return receipt(touch, 'undelivered', 'Cancelled before the hand-over; nothing was sent.');
         }
         const answer = await room.post(touch.touch_id, [touch.subject, touch.text].filter(Boolean).join('\n\n'));
+        if (answer.status === 401) {
+          return receipt(touch, 'undelivered', 'The room does not know us; look at ROOM_TOKEN.');
+        }
         if (!answer.eventId) {
           return receipt(touch, 'rejected', `The room refused: ${answer.status} ${answer.error}`);
         }

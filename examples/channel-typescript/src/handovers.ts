@@ -33,7 +33,12 @@ export class Handovers {
     }
     if (response.status === 422) throw fault.permanent(await problem(response));
     if (!response.ok) throw fault.retryable(await problem(response));
-    return (await response.json()) as Answer;
+    const said = (await response.json()) as Answer | null;
+    // Whatever else answers at that address has not said that the touch may go.
+    if (said?.answer !== 'go' && !said?.receipt) {
+      throw fault.retryable('the gateway gave no answer of the contract; nothing was handed over');
+    }
+    return said;
   }
 }
 
