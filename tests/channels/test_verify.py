@@ -123,6 +123,18 @@ async def test_the_check_leaves_nothing_that_counts_or_stops_anybody(
     assert await ledger.open_claims() == []
 
 
+@pytest.mark.parametrize(
+    ("defect", "probe"), [(Defect.RAISES, "left-open"), (Defect.UNSETTLED, "takes-a-touch")]
+)
+async def test_a_broken_channel_leaves_no_open_claim_behind_the_check(
+    temporal: WorkflowEnvironment, ledger: Ledger, defect: Defect, probe: str
+) -> None:
+    async with a_bench(temporal, ledger, defect) as bench:
+        await findings(bench, probe)
+
+    assert await ledger.open_claims() == []
+
+
 # The command ------------------------------------------------------------------------------------------------
 
 

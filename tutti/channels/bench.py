@@ -9,7 +9,8 @@ from typing import Any, Final, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from domain import FactBatch, Recall, Recalled, Receipt, Touch, TouchFact, TouchStatus
+from activities.channels import receipt_for
+from domain import FactBatch, Recall, Recalled, Receipt, ReceiptStatus, Touch, TouchFact, TouchStatus
 from ledger import Ledger
 from tutti.channels.calling import Caller
 from tutti.channels.subject import Subject, Touches, as_json
@@ -63,9 +64,14 @@ class Bench:
         return touch
 
     async def give_back(self) -> None:
-        """End the touches of this run, so that they count against no limit."""
+        """End the touches of this run: they count against no limit, and none of their claims stays open."""
         for touch in self.made:
             await self._record(touch, TouchStatus.RELEASED)
+        made = {touch.touch_id: touch for touch in self.made}
+        for claim in await self.ledger.open_claims():
+            if claim.touch_id in made:
+                doubt = receipt_for(made[claim.touch_id], ReceiptStatus.UNKNOWN, "left open by a check")
+                await self.ledger.settle(doubt)
 
     async def _record(self, touch: Touch, status: TouchStatus) -> None:
         # Contents and persons stay out: limits count touches, and the check is nobody's history.
