@@ -35,10 +35,10 @@ async def show_doubts(console: Console, settings: Settings, account_id: str | No
     found.sort(key=lambda item: item.raised_at)
     claims = [] if account_id is not None else await _left_behind(settings, found)
     if as_json:
-        for item in found:
-            console.print_json(item.model_dump_json())
-        for claim in claims:
-            console.print_json(json.dumps({"open_claim": claim.model_dump(mode="json")}))
+        lines = [item.model_dump_json() for item in found]
+        lines += [json.dumps({"open_claim": claim.model_dump(mode="json")}) for claim in claims]
+        for line in lines:
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
         return
     if not found and not claims:
         console.print("no touch is in doubt")
