@@ -51,10 +51,8 @@ async def claim(connection: AsyncConnection, touch_id: str, channel: str, at: da
     inserted = await connection.execute(insert, [{"touch_id": touch_id, "channel": channel, "at": at}])
     if inserted.first() is not None:
         return Claim(state=ClaimState.NEW)
-    receipt = await connection.scalar(select(col(ClaimRow.receipt)).where(col(ClaimRow.touch_id) == touch_id))
-    if receipt is None:
-        return Claim(state=ClaimState.OPEN)
-    return Claim(state=ClaimState.SETTLED, receipt=Receipt.model_validate_json(receipt))
+    settled = await receipt(connection, touch_id)
+    return Claim(state=ClaimState.OPEN if settled is None else ClaimState.SETTLED, receipt=settled)
 
 
 async def settle(connection: AsyncConnection, receipt: Receipt) -> None:
@@ -95,6 +93,12 @@ def _knows_more(new: Any, stored: Any) -> Any:  # noqa: ANN401 - columns of eith
 
 def _in_doubt(new: Any, stored: Any) -> Any:  # noqa: ANN401, ARG001 - columns of either dialect
     return or_(stored.status.is_(None), stored.status == ReceiptStatus.UNKNOWN.value)
+
+
+async def receipt(connection: AsyncConnection, touch_id: str) -> Receipt | None:
+    """See `Ledger.receipt`."""
+    found = await connection.scalar(select(col(ClaimRow.receipt)).where(col(ClaimRow.touch_id) == touch_id))
+    return None if found is None else Receipt.model_validate_json(found)
 
 
 async def open_claims(connection: AsyncConnection) -> list[OpenClaim]:

@@ -166,6 +166,11 @@ class Ledger:
         async with self._writing("settle a claim") as connection:
             await _claims.settle(connection, receipt)
 
+    async def receipt(self, touch_id: str) -> Receipt | None:
+        """Return what is on record about a touch's hand-over; None if nobody has reported."""
+        async with self._reading("read a receipt") as connection:
+            return await _claims.receipt(connection, touch_id)
+
     async def open_claims(self) -> list[OpenClaim]:
         """Return the claims without receipt, oldest first: under way, or left behind by a crash."""
         async with self._reading("read the claims") as connection:

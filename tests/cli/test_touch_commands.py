@@ -9,7 +9,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
-from activities.channels import ChannelActivities, ChannelEnvironment
+from activities.channels import ChannelActivities, ChannelEnvironment, receipt_for
 from domain import ChannelFault, ProposalStatus, Receipt, ReceiptStatus, Touch
 from tests.channels.support import settled
 from tests.cli.program import Finished, refused, tutti
@@ -71,6 +71,29 @@ async def test_a_doubt_is_shown_whole_and_settled_once(temporal: WorkflowEnviron
             "no touch is in doubt"
             in (await touch_command(stage, "doubts", stage.account_id, cwd=tmp_path)).out
         )
+
+
+async def test_nobody_settles_against_what_the_channel_has_reported_since(
+    temporal: WorkflowEnvironment, tmp_path: Path
+) -> None:
+    """Given a touch in doubt, whose worker was only slow and reports that the provider took it, when somebody
+    who saw nothing settles it as not handed over, then this is refused, with what the channel said."""
+    async with staged(temporal.client, tmp_path, edits=FAST, channels=(), more={"email": in_doubt}) as stage:
+        await set_up(stage)
+        await stage.propose(wanted("sdr-1"))
+        (doubt,) = (await stage.status_when(lambda s: bool(s.in_doubt), "the doubt")).in_doubt
+        await stage.ledger.settle(receipt_for(doubt.touch, ReceiptStatus.ACCEPTED, "250 queued as 4711"))
+
+        words = ("--comment", "not in the log")
+        wrong = await touch_command(
+            stage, "settle", doubt.touch.touch_id, "not_handed_over", *words, cwd=tmp_path
+        )
+        right = await touch_command(
+            stage, "settle", doubt.touch.touch_id, "handed_over", *words, cwd=tmp_path
+        )
+
+        assert "accepted (250 queued as 4711); look again, and settle it as handed_over" in refused(wrong)
+        assert right.code == 0, right.err
 
 
 async def test_what_is_no_touch_id_is_refused_in_one_line(

@@ -42,7 +42,8 @@ def settle(
     from domain import Settlement
     from tutti.touches.doubts import settle_touch
 
-    run(settle_touch(out, touch, Settlement(found), by=person(by), comment=one_reason(comment, "--comment")))
+    said = one_reason(comment, "--comment")
+    run(settle_touch(out, load_settings(), touch, Settlement(found), by=person(by), comment=said))
 
 
 @touch_app.command("recall")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from domain import InDoubt, Settlement, TouchSettled
+from domain import InDoubt, ReceiptStatus, Settlement, TouchSettled
 from ledger import Ledger, OpenClaim
 from tutti.render import clock, counted, entries, plain, since, words
 from tutti.settings import Settings
@@ -19,6 +20,11 @@ from workflows import AccountClient, connect
 LEFT_BEHIND = timedelta(minutes=15)
 """From this age on an open claim is shown: a hand-over that takes longer has lost its worker."""
 SHOWN_CHARACTERS = 400
+_KNOWN: Final = {
+    ReceiptStatus.ACCEPTED: Settlement.HANDED_OVER,
+    ReceiptStatus.REJECTED: Settlement.NOT_HANDED_OVER,
+}
+"""What a channel's own word amounts to."""
 
 
 async def show_doubts(console: Console, settings: Settings, account_id: str | None, *, as_json: bool) -> None:
@@ -59,20 +65,40 @@ async def show_doubts(console: Console, settings: Settings, account_id: str | No
     console.print(f"{counted(len(found) + len(claims), 'touch', 'touches')} in doubt", style="bold")
 
 
-async def settle_touch(console: Console, touch_id: str, found: Settlement, *, by: str, comment: str) -> None:
+async def settle_touch(  # noqa: PLR0913 - the record of who found what, and how
+    console: Console, settings: Settings, touch_id: str, found: Settlement, *, by: str, comment: str
+) -> None:
     """Settle a touch in doubt, and say what became of it.
 
     Raises:
         AccountError: it is not in doubt, or the engine does not answer.
-        CommandError: this is no touch id.
+        CommandError: this is no touch id, or its channel has meanwhile said the opposite.
+        LedgerError: the ledger cannot be read.
     """
+    account_id = account_of(touch_id)
     accounts = AccountClient(await connect())
+    await _refuse_what_the_channel_knows_better(settings, touch_id, found)
     settled = TouchSettled(touch_id=touch_id, settlement=found, settled_by=by, comment=comment)
-    await accounts.settle_touch(account_of(touch_id), settled)
+    await accounts.settle_touch(account_id, settled)
     console.print(
         Text.assemble(("ok ", "green"), f"{touch_id} counts as {words(found.value)}; it is not sent again"),
         highlight=False,
     )
+
+
+async def _refuse_what_the_channel_knows_better(settings: Settings, touch_id: str, found: Settlement) -> None:
+    """Compare a finding with the receipt: a worker that was taken for lost may have reported since."""
+    ledger = await Ledger.open(settings.ledger)
+    try:
+        receipt = await ledger.receipt(touch_id)
+    finally:
+        await ledger.close()
+    known = None if receipt is None else _KNOWN.get(receipt.status)
+    if receipt is not None and known is not None and known is not found:
+        raise CommandError(
+            f"its channel has reported meanwhile, at {clock(receipt.at)}: {receipt.status.value} "
+            f"({plain(receipt.detail or 'no detail')}); look again, and settle it as {known.value}"
+        )
 
 
 def account_of(touch_id: str) -> str:
