@@ -143,6 +143,8 @@ async def test_what_is_made_runs_and_keeps_the_contract(
         ("email", "comes with Tutti"),
         ("json", "is a name of Python's own"),
         ("class", "is a name of Python's own"),
+        ("worker", "is the name of a module that is installed here"),
+        ("pydantic", "is the name of a module that is installed here"),
     ],
 )
 async def test_a_name_that_will_not_do_is_refused_and_nothing_is_made(

@@ -6,6 +6,7 @@ import keyword
 import re
 import sys
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 from typing import Final, NamedTuple
@@ -92,4 +93,6 @@ def _module_of(name: str) -> str:
     module = name.replace("-", "_")
     if keyword.iskeyword(module) or module in sys.stdlib_module_names:
         raise CommandError(f"{name!r} is a name of Python's own; choose another one")
+    if find_spec(module) is not None:
+        raise CommandError(f"{name!r} is the name of a module that is installed here; choose another one")
     return module
