@@ -54,11 +54,7 @@ CHANNEL_RETRIES = RetryPolicy(
     maximum_interval=timedelta(minutes=1),
     maximum_attempts=HAND_OVER_ATTEMPTS,
     # Teams mark these errors as not retryable themselves; one that forgets shall not knock five times.
-    non_retryable_error_types=[
-        ChannelFault.PERMANENT.value,
-        ChannelFault.RATE_LIMITED.value,
-        ChannelFault.IN_DOUBT.value,
-    ],
+    non_retryable_error_types=[ChannelFault.PERMANENT.value, ChannelFault.RATE_LIMITED.value],
 )
 _NOTHING_HANDED_OVER = frozenset({ChannelFault.RETRYABLE.value, "LedgerUnavailable"})
 _MOMENT: TypeAdapter[Moment] = TypeAdapter(Moment)

@@ -22,7 +22,9 @@ def in_doubt(_: ChannelEnvironment) -> ChannelActivities:
 
     @activity.defn(name="hand_over")
     async def hand_over(touch: Touch) -> Receipt:
-        raise ApplicationError(f"look for {touch.touch_id} there", type=ChannelFault.IN_DOUBT.value)
+        raise ApplicationError(
+            f"look for {touch.touch_id} there", type=ChannelFault.IN_DOUBT.value, non_retryable=True
+        )
 
     return ChannelActivities(hand_over)
 

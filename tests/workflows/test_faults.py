@@ -89,7 +89,7 @@ async def test_a_rate_limit_that_nothing_went_before_is_waited_for(
     assert not status.in_doubt
 
 
-@pytest.mark.parametrize("fault", [ChannelFault.RATE_LIMITED, ChannelFault.PERMANENT, ChannelFault.IN_DOUBT])
+@pytest.mark.parametrize("fault", [ChannelFault.RATE_LIMITED, ChannelFault.PERMANENT])
 async def test_a_final_error_is_final_even_if_it_is_raised_as_one_to_retry(
     temporal: WorkflowEnvironment, tmp_path: Path, fault: ChannelFault
 ) -> None:

@@ -52,6 +52,8 @@ export interface Recalled {
 export const fault = {
   /** Nothing was handed over; the engine tries again. */
   retryable: (message: string): ApplicationFailure => ApplicationFailure.retryable(message, 'Retryable'),
+  /** It may have been handed over; the channel is idempotent, so the engine tries again. */
+  inDoubt: (message: string): ApplicationFailure => ApplicationFailure.retryable(message, 'InDoubt'),
   /** It never becomes better. */
   permanent: (message: string): ApplicationFailure => ApplicationFailure.nonRetryable(message, 'Permanent'),
   /** Nothing before this moment. */

@@ -41,14 +41,14 @@ export class Room {
       text = await response.text();
     } catch {
       // It may have arrived; made again, it is the same message.
-      throw fault.retryable('the room does not answer; the request is made again');
+      throw fault.inDoubt('the room does not answer; the request is made again');
     }
     const said = parsed(text);
     if (response.status === 429) {
       const wait = typeof said['retry_after_ms'] === 'number' ? said['retry_after_ms'] : 60_000;
       throw fault.rateLimited('the room wants fewer messages', new Date(Date.now() + wait));
     }
-    if (response.status >= 500) throw fault.retryable(`the room answered ${response.status}`);
+    if (response.status >= 500) throw fault.inDoubt(`the room answered ${response.status}`);
     const eventId = said['event_id'];
     return {
       status: response.status,
