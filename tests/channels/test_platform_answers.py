@@ -110,7 +110,7 @@ async def test_an_answer_that_is_no_answer_is_asked_for_again(ledger: Ledger, bo
     (unread,) = await handed_over(ledger, 1, answer)
 
     assert isinstance(unread, ApplicationError)
-    assert unread.type == ChannelFault.RETRYABLE
+    assert unread.type == ChannelFault.IN_DOUBT
 
 
 async def test_an_address_that_the_platform_quotes_is_in_no_receipt(ledger: Ledger) -> None:
