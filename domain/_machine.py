@@ -112,8 +112,7 @@ def resume(state: AccountState, now: datetime) -> Step:
     if turn.state.consulting is not None:
         proposing.reopen(turn, turn.state.consulting)
     if turn.state.planning is not None:
-        turn.state.planning = None
-        turn.state.plan_at = now
+        planning.ask_again(turn, turn.state.planning)
     recalling.resume(turn)
     if turn.state.active is not None:
         turn.effects.append(HandOver(touch=turn.state.active.touch, handover=turn.state.active.handover))

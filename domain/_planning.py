@@ -54,12 +54,16 @@ def apply_plan(turn: Turn, event: Planned) -> None:
     planning = state.planning
     if planning is None or plan.revision != planning.revision:
         return
-    state.planning = None
     overtaken = plan.entered is not None and state.revision != planning.revision
     if planning.stale or overtaken:
+        ask_again(turn, planning)
+        return
+    state.planning = None
+    heard, state.heard = frozenset(state.heard), ()
+    if plan.entered is not None and _ends_at_once(turn, plan.entered, heard):
+        # What it would have displaced goes on, and those who had to stand back for it are asked about anew.
         state.plan_at = turn.now
         return
-    heard, state.heard = frozenset(state.heard), ()
     state.play_asks = state.play_asks[planning.asks :]
     for refusal in plan.refused:
         running.refused(turn, refusal.play_id, refusal.message)
@@ -71,7 +75,7 @@ def apply_plan(turn: Turn, event: Planned) -> None:
                 state.touches[touch_id] = move.renamed(touch, before.run_id)
         _apply_move(turn, before, plan.run)
     if plan.entered is not None:
-        _enter(turn, plan.entered, heard)
+        _enter(turn, plan.entered)
     now_active = state.active_run
     if now_active is not None and heard.intersection(now_active.wakes_on):
         # What it has just begun to wait for came while the planner made up its mind.
@@ -80,6 +84,26 @@ def apply_plan(turn: Turn, event: Planned) -> None:
         run = state.runs.get(proposal.play.run_id) if proposal.play is not None else None
         if run is not None and run.status is PlayStatus.ACTIVE and proposal.proposal_id in run.pending:
             open_proposal(turn, proposal)
+
+
+def ask_again(turn: Turn, planning: Planning) -> None:
+    """Give up a plan that is on its way, and have another one made."""
+    state = turn.state
+    state.planning, state.plan_at = None, turn.now
+    if not planning.asks:
+        state.heard = ()  # the next plan knows of these signals, and nobody asked to enter before them
+
+
+def _ends_at_once(turn: Turn, entered: PlayRun, heard: frozenset[SignalKind]) -> bool:
+    """Refuse a play one of whose exit signals has come since it asked to enter."""
+    met = next(
+        (each for each in entered.exits if not each.audience_only and heard.intersection(each.on)), None
+    )
+    if met is None:
+        return False
+    running.refused(turn, entered.play_id, f"it would have ended at once: {met.message}")
+    turn.state.play_asks = tuple(ask for ask in turn.state.play_asks if ask.play_id != entered.play_id)
+    return True
 
 
 def _apply_move(turn: Turn, before: PlayRun, after: PlayRun) -> None:
@@ -95,13 +119,9 @@ def _apply_move(turn: Turn, before: PlayRun, after: PlayRun) -> None:
             turn.note(f"Play {after.run_id} is at {after.step}")
 
 
-def _enter(turn: Turn, run: PlayRun, heard: frozenset[SignalKind]) -> None:
+def _enter(turn: Turn, run: PlayRun) -> None:
     if turn.state.active_run is not None:
         running.refused(turn, run.play_id, "another play is running")
-        return
-    met = next((each for each in run.exits if not each.audience_only and heard.intersection(each.on)), None)
-    if met is not None:
-        running.refused(turn, run.play_id, f"it would have ended at once: {met.message}")
         return
     running.begin(turn, run)
     if run.status.final:
