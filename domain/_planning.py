@@ -109,7 +109,7 @@ def _ends_at_once(turn: Turn, entered: PlayRun, heard: frozenset[SignalKind]) ->
 def _apply_move(turn: Turn, before: PlayRun, after: PlayRun) -> None:
     if after.status.final:
         running.finish(turn, before, after)
-    elif after.status is PlayStatus.SUSPENDED and before.status is PlayStatus.ACTIVE:
+    elif after.status is PlayStatus.SUSPENDED and after.suspended_by != before.suspended_by:
         running.suspended(turn, before, after)
     elif after.status is PlayStatus.ACTIVE and not after.pending and after.due_at is None:
         running.end(turn, after, PlayStatus.EXITED, "broken", "the planner gave it nothing to wait for")

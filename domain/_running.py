@@ -236,6 +236,7 @@ def resume(turn: Turn, event: PlayResumed) -> None:
     if run is None or run.status is not PlayStatus.SUSPENDED:
         turn.refuse("play", f"no run {event.run_id} is suspended on this account")
         return
+    outdate(turn)
     turn.note(f"{event.resumed_by} lets play {run.run_id} go on")
     store(turn, run.model_copy(update={"resume_at": turn.now}))
 
