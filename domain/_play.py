@@ -113,6 +113,10 @@ class PlayRun(Frozen):
     """The exit criterion that ended it; or goal, end, too_long, stop, cancelled, displaced or broken."""
     end_message: ShortText | None = None
 
+    def step_of(self, proposal_id: str) -> str:
+        """Return the step that a proposal of this run is for: ids are `<run>.<step>.<attempt>`."""
+        return proposal_id.removeprefix(f"{self.run_id}.").rpartition(".")[0]
+
 
 class PlayPast(Frozen):
     """What re-entry rules ask about earlier runs of a play."""

@@ -168,18 +168,21 @@ def _touch(walk: Walk, step: TouchStep) -> str | None:
     return step.then
 
 
-def _tried(run: PlayRun, touch: Touch) -> list[PlayStep]:
-    """Return what became of a touch since the run came to its step.
+def tried_here(run: PlayRun) -> list[PlayStep]:
+    """Return what became of touches since a run came to its step; one of the step before can be among them.
 
     What a suspension took back was not tried.
     """
     return [
         each
         for each in run.steps
-        if each.step == touch.step
-        and each.at >= run.entered_at
-        and each.reason is not ReasonCode.PLAY_SUSPENDED
+        if each.at >= run.entered_at and each.reason is not ReasonCode.PLAY_SUSPENDED
     ]
+
+
+def _tried(run: PlayRun, touch: Touch) -> list[PlayStep]:
+    """Return what became of a touch since the run came to its step."""
+    return [each for each in tried_here(run) if each.step == touch.step]
 
 
 def _out(run: PlayRun, touch: Touch) -> bool:

@@ -23,8 +23,8 @@ from domain import (
 )
 from governance._case import one_line
 from governance.plays._entry import bound_to, displaced, new_run, refusal, stands_back
-from governance.plays._moves import BROKEN, Walk, ended, walk_on
-from governance.plays._play import Play, Touch, TouchStep
+from governance.plays._moves import BROKEN, Walk, ended, tried_here, walk_on
+from governance.plays._play import Play, TouchStep
 from governance.plays._world import World
 
 if TYPE_CHECKING:
@@ -90,8 +90,11 @@ def _moved(
         other = _migrated(world, run, pinned)
         if isinstance(other, str):
             refused.append(_refused(run.play_id, other))
-            return run, []
-        run, world = other, _renamed(world, move, run.run_id)
+            if stays or run.pending or run.due_at is not None:
+                return run, []
+            # Its touches have just ended: it goes on by its own version.
+        else:
+            run, world = other, _renamed(world, move, run.run_id)
     if stays or run.status.final:
         return run, []
     play = _version(world, run.policy_digest, run.play_id, pinned)
@@ -134,8 +137,15 @@ def _migrated(world: World, run: PlayRun, pinned: Pinned) -> PlayRun | str:
     own = _version(world, run.policy_digest, run.play_id, pinned)
     if own is not None and here in own.steps and not _same_sort(own, here, play, there):
         return f"The step {there} of the other version is of another sort than {here}."
-    if run.pending and any(move.steps.get(each.step, each.step) != each.step for each in _at(own, here)):
+    waits = {run.step_of(proposal_id) for proposal_id in run.pending}
+    if any(move.steps.get(name, name) != name for name in waits):
         return f"The run waits for a touch of {here}, which would be called otherwise; move it afterwards."
+    begun = waits | ({each.step for each in tried_here(run)} & _at(own, here))
+    lost = {name for name in begun if move.steps.get(name, name) not in _at(play, there)}
+    if lost:
+        return (
+            f"The other version of {there} has no {min(lost)}, which has begun; say what it is there."
+        )
     steps = tuple(
         each.model_copy(update={"step": move.steps.get(each.step, each.step)}) for each in run.steps
     )
@@ -156,9 +166,9 @@ def _same_sort(own: Play, here: str, other: Play, there: str) -> bool:
     return type(one) is type(two)
 
 
-def _at(own: Play | None, step: str) -> tuple[Touch, ...]:
-    here = own.steps.get(step) if own is not None else None
-    return here.touches if isinstance(here, TouchStep) else ()
+def _at(play: Play | None, step: str) -> frozenset[str]:
+    here = play.steps.get(step) if play is not None else None
+    return frozenset(touch.step for touch in here.touches) if isinstance(here, TouchStep) else frozenset()
 
 
 def _entering(

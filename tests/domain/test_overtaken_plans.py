@@ -1,4 +1,4 @@
-"""Plans that the account's world overtakes: nothing that happened meanwhile is lost, or held against others."""
+"""Plans that the world overtakes: what happened meanwhile is neither lost nor held against others."""
 
 from __future__ import annotations
 

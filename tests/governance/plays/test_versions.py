@@ -183,3 +183,32 @@ def test_exits_of_the_new_version_hold_at_once() -> None:
     stage.ask(move_to=moving(stage))
 
     assert stage.standing.end_id == "hot"
+
+
+def test_a_run_whose_touch_has_just_ended_goes_on_when_it_cannot_move() -> None:
+    stage = Stage(OLD).enter()
+    republished(stage, with_steps(wait(what="for: 9d") + mail("other")))
+    stage.open.clear()
+    stage.run = stage.standing.model_copy(update={"pending": ()})
+
+    plan = stage.ask(move_to=moving(stage))
+
+    assert [refusal.play_id for refusal in plan.refused] == ["welcome"]
+    assert stage.standing.pending, "it has something to wait for"
+    assert stage.standing.version == stage.pinned[stage.standing.policy_digest, "welcome"].version
+
+
+def test_a_touch_that_has_begun_is_not_made_again_under_a_new_name() -> None:
+    def together(first: str, second: str = "two") -> str:
+        inner = (mail(first), mail(second, "[decision_maker]"))
+        lines = "".join(inner).splitlines(keepends=True)
+        return with_steps("  - id: both\n    parallel:\n" + "".join(f"    {line}" for line in lines))
+
+    stage = Stage(together("one")).enter().end("one")
+    republished(stage, together("first"))
+
+    plan = stage.ask(move_to=moving(stage))
+
+    assert "has no one, which has begun" in plan.refused[0].message
+    stage.end("two")
+    assert len(stage.made) == 2, "nobody gets the first one again"
