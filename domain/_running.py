@@ -33,6 +33,12 @@ REFUSALS_REMEMBERED = 20
 """Plays of which it is remembered why they did not enter the last time."""
 CANCELLED, DISPLACED, TOO_LONG = "cancelled", "displaced", "too_long"
 _MADE = frozenset({TouchStatus.HANDED_OVER, TouchStatus.UNKNOWN})
+_ENDS = {
+    TouchStatus.HANDED_OVER: (ProposalStatus.SENT, ReasonCode.ALLOWED),
+    TouchStatus.UNKNOWN: (ProposalStatus.IN_DOUBT, ReasonCode.IN_DOUBT),
+    None: (ProposalStatus.FAILED, ReasonCode.EVALUATION_ERROR),
+}
+"""How a proposal has ended whose end is forgotten, by the status of its touch."""
 
 
 def hear(turn: Turn, signal: Signal) -> None:
@@ -285,16 +291,7 @@ def _collected(turn: Turn, run: PlayRun) -> PlayRun:
 def _step(turn: Turn, run: PlayRun, proposal_id: str) -> PlayStep:
     closed = turn.state.closed.get(proposal_id)
     if closed is None or closed.proposal.play is None:
-        # It never got in, or many others have ended since: without knowing better, it was not sent.
-        return PlayStep(
-            step=run.step or run.play_id,
-            proposal_id=proposal_id,
-            channel="unknown",
-            contact_id=None,
-            status=ProposalStatus.FAILED,
-            reason=ReasonCode.EVALUATION_ERROR,
-            at=turn.now,
-        )
+        return _step_without_end(turn, run, proposal_id)
     return PlayStep(
         step=closed.proposal.play.step,
         proposal_id=proposal_id,
@@ -302,6 +299,25 @@ def _step(turn: Turn, run: PlayRun, proposal_id: str) -> PlayStep:
         contact_id=closed.proposal.contact_id,
         status=closed.status,
         reason=closed.reason,
+        at=turn.now,
+    )
+
+
+def _step_without_end(turn: Turn, run: PlayRun, proposal_id: str) -> PlayStep:
+    """Return what became of a proposal that never got in, or whose end many others have pushed out since.
+
+    Its touch says whether it was made; without one, it was not.
+    """
+    touches = turn.state.touches.values()
+    made = next((t for t in touches if t.proposal_id == proposal_id and t.status in _MADE), None)
+    status, reason = _ENDS[made.status if made is not None else None]
+    return PlayStep(
+        step=run.step_of(proposal_id),
+        proposal_id=proposal_id,
+        channel=made.channel if made is not None else "unknown",
+        contact_id=made.contact_id if made is not None else None,
+        status=status,
+        reason=reason,
         at=turn.now,
     )
 

@@ -9,6 +9,7 @@ import pytest
 from domain import (
     AccountState,
     Contact,
+    Delivered,
     Displacement,
     MakePlan,
     Observed,
@@ -25,6 +26,7 @@ from domain import (
     PlayStatus,
     ProposalStatus,
     ReasonCode,
+    Receipt,
     ReceiptStatus,
     Role,
     SignalKind,
@@ -32,6 +34,7 @@ from domain import (
     next_due,
     resume,
 )
+from domain._state import CLOSED_LIMIT, OPEN_LIMIT
 from tests.builders import START, Shell, contact, play_proposal, play_run, proposal, signal
 
 REPLIED = PlayExit(exit_id="replied", on=(SignalKind.REPLY,), message="Somebody answered.")
@@ -483,3 +486,39 @@ def test_a_new_run_of_the_workflow_asks_again_for_what_was_on_its_way() -> None:
     step = resume(carried, shell.now)
     (again,) = [effect for effect in step.effects if isinstance(effect, MakePlan)]
     assert again.request.run == first.run
+
+
+def test_a_touch_that_never_got_in_is_known_by_its_own_step_and_not_proposed_for_ever() -> None:
+    shell = Shell(surge())
+    shell.propose(*(proposal(f"p{number}") for number in range(OPEN_LIMIT)))
+    run = play_run(step="together", pending=("surge.1.one.1",))
+    shell.plan(entered=run, proposals=(play_proposal(run.model_copy(update={"step": "one"})),))
+    request = shell.plan_request()
+    assert request.run is not None
+    assert [(step.step, step.status) for step in request.run.steps] == [("one", ProposalStatus.FAILED)]
+
+
+@pytest.mark.parametrize(
+    ("receipt", "status"),
+    [
+        (ReceiptStatus.ACCEPTED, ProposalStatus.SENT),
+        (ReceiptStatus.UNKNOWN, ProposalStatus.IN_DOUBT),
+        (ReceiptStatus.REJECTED, ProposalStatus.FAILED),
+    ],
+)
+def test_a_touch_that_was_made_counts_as_made_whatever_else_ends_in_that_moment(
+    receipt: ReceiptStatus, status: ProposalStatus
+) -> None:
+    """Or it would be made again over the next channel."""
+    shell = entered()
+    shell.propose(*(proposal(f"p{number}") for number in range(CLOSED_LIMIT)))
+    shell.wait(seconds=3)
+    shell.rule({"surge.1.first.1": Verdict.ALLOW} | {f"p{n}": Verdict.DEFER for n in range(CLOSED_LIMIT)})
+    touch_id = shell.hand_over().touch.touch_id
+    reply = signal("x1", kind=SignalKind.REPLY, observed_at=shell.now)
+    shell.send(
+        Delivered(receipt=Receipt(touch_id=touch_id, status=receipt, at=shell.now)),
+        Observed(observation=reply),
+    )
+    (step,) = the_run(shell).steps
+    assert (step.step, step.status) == ("first", status)
