@@ -162,7 +162,7 @@ def take_back_late(turn: Turn, touch_id: str) -> None:
 
 
 def _take_back(turn: Turn, ended: PlayRun, touch: TouchRecord) -> None:
-    if touch.play is None or touch.play.run_id != ended.run_id or touch.status not in _MADE:
+    if touch.play is None or touch.play.run_id != ended.run_id or touch.status is TouchStatus.IN_FLIGHT:
         return
     # A task with which a play comes to its end is what the play was for.
     if touch.play.step in ended.recalls and ended.status is not PlayStatus.COMPLETED:

@@ -205,7 +205,7 @@ class TouchRecord(Frozen):
     provider_ref: ShortText | None = None
     """The provider's own id; kept only where the channel can take the touch back."""
     recall_queue: ShortText | None = None
-    """Queue of the channel's worker, if that can take the touch back."""
+    """Queue of the channel's worker, if that can take back what it has made, or may have made."""
     recalled_at: Moment | None = None
     """When it was taken back; it still counts against caps, because it was seen."""
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from domain import (
+    Delivery,
     Observed,
     PlayExit,
     PlayStatus,
@@ -196,3 +197,22 @@ def test_what_a_channel_makes_although_the_run_has_ended_is_taken_back_as_well()
     assert not [effect for effect in shell.effects if isinstance(effect, TakeBack)]
     shell.deliver(provider_ref="task-7")
     assert shell.recall().recall.provider_ref == "task-7"
+
+
+@pytest.mark.parametrize(
+    ("delivery", "taken_back"), [(Delivery.IDEMPOTENT, True), (Delivery.AT_MOST_ONCE, False)]
+)
+def test_what_a_provider_may_have_taken_without_saying_so_is_taken_back_as_well(
+    delivery: Delivery, *, taken_back: bool
+) -> None:
+    run = play_run(exits=(LOST,), recalls=("first",))
+    shell = Shell(Observed(observation=signal(kind=SignalKind.INTENT_SURGE, enters=("surge",))))
+    shell.plan(entered=run, proposals=(play_proposal(run),))
+    shell.wait(seconds=3)
+    handover = TAKES_BACK.model_copy(update={"delivery": delivery})
+    shell.rule({"surge.1.first.1": Verdict.ALLOW}, handover=handover)
+    shell.deliver(ReceiptStatus.UNDELIVERED)
+    (touch,) = shell.state.touches.values()
+    assert touch.status is TouchStatus.RELEASED, "it takes no place in a cap"
+    seen(shell, SignalKind.DEAL_LOST)
+    assert bool([effect for effect in shell.effects if isinstance(effect, TakeBack)]) is taken_back
