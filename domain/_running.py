@@ -68,14 +68,19 @@ def hear(turn: Turn, signal: Signal) -> None:
 
 
 def ask(turn: Turn, wanted: PlayAsk) -> None:
-    """Let a play ask to enter; one that asks already does not ask twice."""
+    """Let a play ask to enter; one asks once at a time, and a person's word is worth more."""
     asks = turn.state.play_asks
-    if any(waiting.play_id == wanted.play_id for waiting in asks):
+    waiting = next((each for each in asks if each.play_id == wanted.play_id), None)
+    if waiting is not None:
+        if wanted.by_person and not waiting.by_person:
+            turn.state.play_asks = tuple(wanted if each is waiting else each for each in asks)
+            outdate(turn)
         return
     if len(asks) >= ASKS_LIMIT:
         turn.refuse("play", f"{wanted.play_id}: at most {ASKS_LIMIT} plays may wait to enter")
         return
     turn.state.play_asks = (*asks, wanted)
+    turn.state.play_refusals.pop(wanted.play_id, None)
 
 
 def refused(turn: Turn, play_id: str, why: str) -> None:

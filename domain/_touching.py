@@ -187,10 +187,10 @@ def _settle_touch(turn: Turn, active: ActiveTouch, receipt: Receipt, status: Tou
     # The receipt's moment bounds the hand-over from above, so that rolling windows never come out short.
     update: dict[str, object] = {"status": status, "at": turn.now}
     # A receiver that takes a touch only once may have taken it in a request that it never answered.
-    unanswered = (
-        active.handover.delivery is Delivery.IDEMPOTENT
-        and receipt.status in {ReceiptStatus.UNDELIVERED, ReceiptStatus.BLOCKED}
-    )
+    unanswered = active.handover.delivery is Delivery.IDEMPOTENT and receipt.status in {
+        ReceiptStatus.UNDELIVERED,
+        ReceiptStatus.BLOCKED,
+    }
     if active.handover.recalls and (status is not TouchStatus.RELEASED or unanswered):
         update |= {"recall_queue": active.handover.task_queue, "provider_ref": receipt.provider_ref}
     turn.state.touches[touch_id] = turn.state.touches[touch_id].model_copy(update=update)

@@ -522,3 +522,24 @@ def test_a_touch_that_was_made_counts_as_made_whatever_else_ends_in_that_moment(
     )
     (step,) = the_run(shell).steps
     assert (step.step, step.status) == ("first", status)
+
+
+def by_hand(shell: Shell) -> PlayAsked:
+    return PlayAsked(ask=PlayAsk(play_id="surge", asked_by="dana.reyes", asked_at=shell.now, by_person=True))
+
+
+def test_a_person_who_starts_a_play_that_a_signal_asks_for_is_not_bound_by_its_entry_condition() -> None:
+    shell = Shell(surge())
+    request = shell.plan_request()
+    shell.send(by_hand(shell))
+    shell.plan(request, refused=(PlayRefusal(play_id="surge", message="Its entry condition does not hold."),))
+    (ask,) = shell.plan_request().asks
+    assert (ask.by_person, ask.asked_by) == (True, "dana.reyes")
+    assert shell.state.play_refusals == {}
+
+
+def test_why_a_play_did_not_enter_once_is_not_said_of_the_next_time() -> None:
+    shell = Shell(surge())
+    shell.plan(refused=(PlayRefusal(play_id="surge", message="It ran three days ago."),))
+    shell.send(by_hand(shell))
+    assert shell.state.play_refusals == {}
