@@ -116,6 +116,8 @@ def resume(state: AccountState, now: datetime) -> Step:
     recalling.resume(turn)
     if turn.state.active is not None:
         turn.effects.append(HandOver(touch=turn.state.active.touch, handover=turn.state.active.handover))
+        if turn.state.holds or turn.state.open[turn.state.active.touch.proposal_id].exit_reason is not None:
+            turn.revoke()  # what asked the channel to stop must not be forgotten with the run that heard it
     return _settle(turn)
 
 

@@ -11,6 +11,9 @@ from domain import (
     Contact,
     Delivered,
     Displacement,
+    HandOver,
+    Hold,
+    HoldPlaced,
     MakePlan,
     Observed,
     PlayAsk,
@@ -28,6 +31,7 @@ from domain import (
     ReasonCode,
     Receipt,
     ReceiptStatus,
+    Revoke,
     Role,
     SignalKind,
     Verdict,
@@ -543,3 +547,26 @@ def test_why_a_play_did_not_enter_once_is_not_said_of_the_next_time() -> None:
     shell.plan(refused=(PlayRefusal(play_id="surge", message="It ran three days ago."),))
     shell.send(by_hand(shell))
     assert shell.state.play_refusals == {}
+
+
+def test_a_touch_that_an_exit_has_revoked_is_revoked_again_in_a_new_run_of_the_workflow() -> None:
+    """That run asks for the hand-over again: it must not send what has ended meanwhile."""
+    shell = entered(exits=(REPLIED,))
+    shell.wait(seconds=3)
+    shell.rule({"surge.1.first.1": Verdict.ALLOW})
+    seen(shell, SignalKind.REPLY)
+    carried = AccountState.model_validate_json(shell.state.model_dump_json())
+    effects = resume(carried, shell.now).effects
+    asked = [type(effect) for effect in effects if isinstance(effect, (HandOver, Revoke))]
+    assert asked == [HandOver, Revoke]
+
+
+def test_so_is_one_on_an_account_on_which_a_hold_stands() -> None:
+    shell = entered()
+    shell.wait(seconds=3)
+    shell.rule({"surge.1.first.1": Verdict.ALLOW})
+    shell.send(
+        HoldPlaced(hold=Hold(hold_id="h1", placed_by="dana.reyes", reason="a call", placed_at=shell.now))
+    )
+    effects = resume(shell.state, shell.now).effects
+    assert any(isinstance(effect, Revoke) for effect in effects)
