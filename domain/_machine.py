@@ -21,6 +21,7 @@ from domain import _touching as touching
 from domain._account import Hold
 from domain._messages import (
     Answered,
+    Block,
     Delivered,
     Effect,
     Event,
@@ -45,7 +46,7 @@ from domain._messages import (
     StopsChanged,
     TouchSettled,
 )
-from domain._records import FactBatch, HoldFact, LedgerFact
+from domain._records import FactBatch, HoldFact, LedgerFact, SuppressionFact
 from domain._state import (
     EARLY_PATIENCE,
     FLUSH_AFTER,
@@ -104,11 +105,15 @@ def _harmless(state: AccountState, event: Event, now: datetime) -> Event:
 def resume(state: AccountState, now: datetime) -> Step:
     """Take up a carried state in a new run: ask again for whatever was on its way.
 
-    Consultations and ledger writes are safe to repeat. A touch in flight is handed over again under
-    the same touch id, which its channel answers from its claim.
+    Consultations and ledger writes are safe to repeat; objections go ahead of everything, as they did.
+    A touch in flight is handed over again under the same touch id, which its channel answers from its claim.
     """
     turn = Turn(state.fork(), now)
     turn.state.projecting = 0
+    objections = tuple(fact for fact in turn.state.outbox if isinstance(fact, SuppressionFact))
+    if objections:
+        batch = FactBatch(account_id=state.account_id, facts=objections[:FLUSH_BATCH])
+        turn.effects.append(Block(batch=batch))
     if turn.state.consulting is not None:
         proposing.reopen(turn, turn.state.consulting)
     if turn.state.planning is not None:

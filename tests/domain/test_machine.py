@@ -435,6 +435,17 @@ class TestResuming:
         (again,) = [e for e in resume(shell.state, shell.now).effects if isinstance(e, HandOver)]
         assert again.touch == first.touch
 
+    def test_an_objection_that_the_ledger_does_not_have_yet_is_blocked_again_at_once(self) -> None:
+        """The run that heard it may have ended before it could tell the shared store."""
+        shell = Shell(Observed(observation=contact("bela")))
+        shell.propose(proposal("p1", contact_id="bela"))
+        shell.wait(seconds=3)
+        shell.rule({"p1": Verdict.ALLOW})
+        shell.send(Observed(observation=signal("s1", kind=SignalKind.OPT_OUT, contact_id="amira")))
+        shell.effects.clear()
+        shell.effects.extend(resume(shell.state, shell.now).effects)
+        assert contact_key("northwind", "amira") in blocked(shell)
+
     def test_advancing_changes_nothing_outside(self) -> None:
         shell = deferred("p1")
         before = shell.state.model_dump_json()
