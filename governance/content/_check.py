@@ -10,7 +10,7 @@ from typing import Final
 from jinja2 import TemplateSyntaxError, nodes
 
 from governance.cel._findings import closest
-from governance.content._templates import FILTERS, NAMES, TESTS, environment
+from governance.content._templates import FILTERS, NAMES, PLACEHOLDER, TESTS, environment
 
 _SMALL: Final = (
     nodes.Template,
@@ -62,13 +62,17 @@ class Flaw:
 
 def check(source: str) -> tuple[frozenset[str], tuple[Flaw, ...]]:
     """Return the names a template uses, such as `account.name`, and every mistake in it."""
+    reader = _Reader(source)
     try:
-        tree = environment(escape=False).parse(source)
+        reader.visit(environment(escape=False).parse(source))
+        if not reader.flaws:
+            environment(escape=False).from_string(source)
     except TemplateSyntaxError as error:
         message = f"this is no template: {(error.message or 'it cannot be read').rstrip('.')}"
         return frozenset(), (_at(source, error.lineno, r"\{[{%#]", "syntax", message),)
-    reader = _Reader(source)
-    reader.visit(tree)
+    except (RecursionError, SyntaxError, ValueError, MemoryError):
+        message = "this is no template: it is nested too deeply, or has a number that is too long"
+        return frozenset(), (_at(source, 1, r"\{[{%#]", "syntax", message),)
     unique = {(flaw.line, flaw.column, flaw.message): flaw for flaw in reader.flaws}
     return frozenset(reader.names), tuple(unique[key] for key in sorted(unique))
 
@@ -90,12 +94,19 @@ class _Reader:
         elif not isinstance(node, _SMALL):
             self._refuse(node)
             return
-        elif isinstance(node, nodes.Filter) and node.name not in FILTERS:
-            self._unknown(node, node.name, "filter", FILTERS)
+        elif isinstance(node, nodes.Filter):
+            self._filtered(node)
         elif isinstance(node, nodes.Test) and node.name not in TESTS:
             self._unknown(node, node.name, "test", TESTS)
         for child in node.iter_child_nodes():
             self.visit(child)
+
+    def _filtered(self, node: nodes.Filter) -> None:
+        if node.name not in FILTERS:
+            self._unknown(node, node.name, "filter", FILTERS)
+        if any(inner.name == PLACEHOLDER for inner in node.find_all(nodes.Name)):
+            message = f"`{PLACEHOLDER}` is filled in later, so no filter can be used on it"
+            self._flaw(node, rf"\b{PLACEHOLDER}\b", "not-allowed", message)
 
     def _dotted(self, node: nodes.Getattr, owner: str) -> None:
         fields = NAMES.get(owner)

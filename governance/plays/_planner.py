@@ -143,9 +143,7 @@ def _migrated(world: World, run: PlayRun, pinned: Pinned) -> PlayRun | str:
     begun = waits | ({each.step for each in tried_here(run)} & _at(own, here))
     lost = {name for name in begun if move.steps.get(name, name) not in _at(play, there)}
     if lost:
-        return (
-            f"The other version of {there} has no {min(lost)}, which has begun; say what it is there."
-        )
+        return f"The other version of {there} has no {min(lost)}, which has begun; say what it is there."
     steps = tuple(
         each.model_copy(update={"step": move.steps.get(each.step, each.step)}) for each in run.steps
     )

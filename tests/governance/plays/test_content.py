@@ -138,6 +138,8 @@ def test_how_a_person_is_greeted(name: str, greeted: str) -> None:
         ("{{ 'a' * 999999999 }}", "{{", "this is not for them"),
         ("{{ contact.name | pprint }}", "pprint", "templates have no filter `pprint`"),
         ("{{ contact.name is callable }}", "callable", "templates have no test `callable`"),
+        ("Stop: {{ unsubscribe_url | upper }}", "unsubscribe_url", "is filled in later, so no filter can"),
+        ("{{ (sender ~ unsubscribe_url) | urlencode }}", "unsubscribe_url", "is filled in later"),
     ],
 )
 def test_a_mistake_in_a_template_is_shown_with_its_place_and_a_caret(
@@ -176,3 +178,18 @@ def test_every_mistake_of_a_template_is_shown() -> None:
 def test_a_content_that_says_nothing_is_refused() -> None:
     with pytest.raises(PolicyError, match=r"content/own\.yaml.*give it a subject"):
         compile_policy_set(files(with_steps(mail()), own="id: own\n"))
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ " + "(" * 3_000 + "account.name" + ")" * 3_000 + " }}",
+        "{{ account.name" + "|upper" * 2_500 + " }}",
+        "{% if account.name %}" * 150 + "x" + "{% endif %}" * 150,
+        "{{ " + "9" * 5_000 + " }}",
+    ],
+    ids=["parentheses", "filters", "choices", "number"],
+)
+def test_a_template_that_nobody_could_run_is_a_mistake_and_no_crash(template: str) -> None:
+    with pytest.raises(PolicyError, match="nested too deeply"):
+        compile_policy_set(files(with_steps(mail()), own=f"id: own\ntext: '{template}'\n"))
