@@ -9,7 +9,7 @@ from domain._account import Contact
 from domain._messages import MakePlan, Planned
 from domain._play import PlanRequest, PlayRun
 from domain._proposing import open_proposal
-from domain._state import AccountState, Planning
+from domain._state import PLAN_AGE, AccountState, Planning
 from domain._turn import Turn
 from domain._vocabulary import PlayStatus, Role, SignalKind
 
@@ -28,7 +28,10 @@ def plan_when_due(turn: Turn) -> None:
     if run is None:
         run = state.active_run  # those who ask may have to displace it
     state.planning = Planning(
-        revision=state.revision, run_id=run.run_id if run else None, asks=len(state.play_asks)
+        revision=state.revision,
+        run_id=run.run_id if run else None,
+        asks=len(state.play_asks),
+        requested_at=turn.now,
     )
     if run is not None and run.reviews:
         state.reviewed_at = turn.now
@@ -54,7 +57,8 @@ def apply_plan(turn: Turn, event: Planned) -> None:
     planning = state.planning
     if planning is None or plan.revision != planning.revision:
         return
-    overtaken = plan.entered is not None and state.revision != planning.revision
+    late = turn.now - (planning.requested_at or turn.now) > PLAN_AGE
+    overtaken = state.revision != planning.revision and (plan.entered is not None or late)
     if planning.stale or overtaken:
         ask_again(turn, planning)
         return

@@ -71,6 +71,8 @@ EXIT_REACH = timedelta(days=1)
 """An exit signal ends what was begun up to this long after it: tools report replies late."""
 RULING_AGE = timedelta(seconds=60)
 """A ruling that took longer is asked for again: quiet hours and caps move on."""
+PLAN_AGE = timedelta(seconds=60)
+"""A plan that took longer is asked for again if the account's world has changed meanwhile."""
 PROPOSAL_LIFE = timedelta(days=30)
 """Longest life of a proposal: what has not been sent by then is suppressed as expired."""
 ENDED_RUNS_LIMIT = 10
@@ -163,6 +165,7 @@ class Planning(Frozen):
     run_id: Identifier | None
     asks: int
     """How many of those who want to enter it is about."""
+    requested_at: Moment | None = None
     stale: bool = False
     """Whether what it is about has changed since: then it is asked for again."""
 

@@ -19,7 +19,7 @@ from domain import (
     SignalKind,
     Verdict,
 )
-from tests.builders import START, Shell, play_proposal, play_run, proposal, signal
+from tests.builders import START, Shell, contact, play_proposal, play_run, proposal, signal
 
 REPLIED = PlayExit(exit_id="replied", on=(SignalKind.REPLY,), message="Somebody answered.")
 CALMED = PlayExit(exit_id="calmed", on=(SignalKind.MEETING_HELD,), message="They calmed down.")
@@ -171,3 +171,32 @@ def stood_back(shell: Shell, by: str) -> PlayRun:
             "resume_at": None,
         }
     )
+
+
+def test_a_plan_that_took_an_hour_does_not_pass_over_what_came_back_meanwhile() -> None:
+    """The planner can be away for long; a branch goes by what is known when it is taken."""
+    shell = running()
+    shell.wait(days=3)
+    request = shell.plan_request()
+    shell.wait(hours=1)
+    known = contact("amira", title="Head of Operations")
+    shell.send(Observed(observation=known))
+    assert request.run is not None
+    shell.plan(
+        request,
+        run=request.run.model_copy(update={"step": "elsewhere", "due_at": shell.now + timedelta(days=1)}),
+    )
+    again = shell.plan_request()
+    assert again.contacts["amira"] == known
+    assert again.run == request.run
+
+
+def test_a_plan_that_took_an_hour_in_which_nothing_happened_counts() -> None:
+    shell = running()
+    shell.wait(days=3)
+    request = shell.plan_request()
+    shell.wait(hours=1)
+    assert request.run is not None
+    following = {"step": "elsewhere", "due_at": shell.now + timedelta(days=1)}
+    shell.plan(request, run=request.run.model_copy(update=following))
+    assert shell.state.runs["surge.1"].step == "elsewhere"
