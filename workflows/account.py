@@ -37,6 +37,7 @@ with workflow.unsafe.imports_passed_through():
         PlayMigrated,
         PlayResumed,
         PlayRun,
+        PlayStatus,
         PolicyPublished,
         Proposal,
         ProposalView,
@@ -254,7 +255,9 @@ class AccountWorkflow:
     async def resume_play(self, *arguments: object) -> AccountStatus:
         """Let a suspended run go on as soon as no other is active, and return the status."""
         event = self._read("play resumption", PlayResumed, arguments)
-        self._demand("PlayRefused", self._runs(event.run_id), f"no run {event.run_id} is running here")
+        run = self._state.runs.get(event.run_id)
+        waits = run is not None and run.status is PlayStatus.SUSPENDED
+        self._demand("PlayRefused", waits, f"no run {event.run_id} is suspended here")
         await self._processed(event)
         return view_status(self._state)
 

@@ -254,14 +254,22 @@ class AccountClient:
     async def cancel_play(
         self, account_id: str, run_id: str, *, cancelled_by: str, reason: str
     ) -> AccountStatus:
-        """End a run of a play now; what it has scheduled is dropped, what can be taken back is."""
+        """End a run of a play now; what it has scheduled is dropped, what can be taken back is.
+
+        Raises:
+            AccountError: no such run is running.
+        """
         event = PlayCancelled(run_id=run_id, cancelled_by=cancelled_by, reason=reason)
         return await self._update(
             account_id, contract.CANCEL_PLAY, event, f"cancel:{run_id}:{uuid.uuid4().hex}", AccountStatus
         )
 
     async def resume_play(self, account_id: str, run_id: str, *, resumed_by: str) -> AccountStatus:
-        """Let a suspended run of a play go on as soon as no other is active."""
+        """Let a suspended run of a play go on as soon as no other is active.
+
+        Raises:
+            AccountError: no such run is suspended.
+        """
         event = PlayResumed(run_id=run_id, resumed_by=resumed_by)
         return await self._update(
             account_id, contract.RESUME_PLAY, event, f"resume:{run_id}:{uuid.uuid4().hex}", AccountStatus

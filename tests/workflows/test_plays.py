@@ -238,3 +238,15 @@ async def test_a_channel_that_nobody_runs_keeps_the_touch_waiting_visibly_until_
         assert run is not None
         assert run.steps[0].status is ProposalStatus.SUPPRESSED
         assert run.steps[0].reason is ReasonCode.EXPIRED
+
+
+async def test_a_run_that_is_not_suspended_is_not_said_to_go_on(
+    temporal: WorkflowEnvironment, tmp_path: Path
+) -> None:
+    async with staged(temporal.client, tmp_path, edits=BRISK, files=FILES) as stage:
+        await introduced(stage)
+        status = await stage.accounts.start_play(stage.account_id, "surge", started_by="dana.reyes")
+        run = the_run(status)
+        assert run is not None
+        with pytest.raises(AccountError, match=r"no run surge\.1 is suspended here"):
+            await stage.accounts.resume_play(stage.account_id, run.run_id, resumed_by="dana.reyes")
