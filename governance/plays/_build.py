@@ -46,7 +46,6 @@ GOAL: Final = "goal"
 ENDINGS: Final = frozenset({GOAL, END, "too_long", "stop", "cancelled", "displaced", "broken"})
 """Ways to end that have a name of their own, which no exit criterion may take."""
 _EXPIRES_IN: Final = timedelta(days=14)
-_INHERITED: Final = ("value", "propensity", "confidence", "intent", "cost", "reach", "content")
 
 
 @dataclass(frozen=True, slots=True)
