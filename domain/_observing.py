@@ -339,10 +339,25 @@ def _observe_contact(turn: Turn, contact: Contact) -> None:
     if opted_out_at is not None and (known is None or known.person_key != merged.person_key):
         # An objection that came before the address was known blocks the address now.
         turn.suppress(*_suppressions(turn, merged, "profile"))
+    if opted_out_at is not None and (known is None or known.opted_out_at is None):
+        _hear_from_profile(turn, merged, SignalKind.OPT_OUT, opted_out_at)
     if left_at is not None and (known is None or known.left_at is None):
+        _hear_from_profile(turn, merged, SignalKind.LEFT_COMPANY, left_at)
         _drop_what_is_for(turn, merged.contact_id, ReasonCode.CONTACT_LEFT, "left the company")
     if known is not None and known.email != merged.email:
         _ask_again(turn, merged)
+
+
+def _hear_from_profile(turn: Turn, contact: Contact, kind: SignalKind, since: datetime) -> None:
+    """Let plays act on what only a profile tells, as on the signal that did not come."""
+    told = Signal(
+        signal_id=contact.contact_id,
+        source="profile",
+        kind=kind,
+        observed_at=since,
+        contact_id=contact.contact_id,
+    )
+    running.hear(turn, told)
 
 
 def _ask_again(turn: Turn, contact: Contact) -> None:

@@ -570,3 +570,29 @@ def test_so_is_one_on_an_account_on_which_a_hold_stands() -> None:
     )
     effects = resume(shell.state, shell.now).effects
     assert any(isinstance(effect, Revoke) for effect in effects)
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"), [(SignalKind.OPT_OUT, "opted_out_at"), (SignalKind.LEFT_COMPANY, "left_at")]
+)
+def test_an_exit_acts_at_once_when_a_profile_is_what_tells_of_it(kind: SignalKind, told: str) -> None:
+    gone = PlayExit(exit_id="gone", on=(kind,), message="They are gone.", audience_only=True)
+    shell = entered(exits=(gone,))
+    shell.wait(seconds=3)
+    shell.rule({"surge.1.first.1": Verdict.ALLOW})
+    shell.deliver()
+    shell.send(
+        Observed(observation=contact("bela", **{told: shell.now})),
+        Observed(observation=contact("amira", **{told: None})),
+    )
+    assert "surge.1" in shell.state.runs
+    shell.send(Observed(observation=contact("amira", **{told: shell.now})))
+    (run,) = shell.state.ended_runs.values()
+    assert run.end_id == "gone"
+
+
+def test_what_a_profile_tells_of_long_ago_ends_no_run() -> None:
+    gone = PlayExit(exit_id="gone", on=(SignalKind.OPT_OUT,), message="Somebody objected.")
+    shell = waiting(exits=(gone,))
+    shell.send(Observed(observation=contact("bela", opted_out_at=START - timedelta(days=300))))
+    assert "surge.1" in shell.state.runs
