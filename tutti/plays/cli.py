@@ -92,7 +92,10 @@ def migrate(
     play: PlayArgument,
     account: Annotated[
         list[str] | None,
-        typer.Option("--account", help="Only this account; may be given again. Default: all that run it."),
+        typer.Option(
+            "--account",
+            help="Only this account; may be given again. Default: all on which it is active, not suspended.",
+        ),
     ] = None,
     renamed: Annotated[
         list[str] | None,

@@ -75,9 +75,10 @@ async def _target(settings: Settings, play_id: str, steps: Mapping[str, str]) ->
     if play is None:
         known = ", ".join(sorted(policies.plays)) or "none"
         raise CommandError(f"the policy set in force has no play {play_id!r}; it has {known}")
+    names = list(dict.fromkeys((*play.steps, *(touch.step for touch in play.touches()))))
     for new in steps.values():
-        if new not in play.steps:
-            raise CommandError(f"{play_id} has no step {new!r}; it has {', '.join(play.steps)}")
+        if new not in names:
+            raise CommandError(f"{play_id} has no step {new!r}; it has {', '.join(names)}")
     return PlayMove(policy_digest=policies.digest, steps=dict(steps)), play.version
 
 
