@@ -20,6 +20,7 @@ from domain._state import (
     ENDED_RUNS_LIMIT,
     EXIT_REACH,
     PAST_PLAYS_LIMIT,
+    OpenProposal,
 )
 from domain._touch import TouchRecord
 from domain._turn import Turn, trim
@@ -227,7 +228,7 @@ def suspended(turn: Turn, before: PlayRun, now: PlayRun) -> None:
     """
     outdate(turn)
     _drop_pending(turn, before, ReasonCode.PLAY_SUSPENDED, f"{now.run_id} stands back for {now.suspended_by}")
-    flying = tuple(proposal_id for proposal_id in before.pending if proposal_id in turn.state.open)
+    flying = tuple(each for each in before.pending if _open_of(turn, before, each) is not None)
     store(turn, now.model_copy(update={"pending": flying}))
     turn.note(f"Play {now.run_id} suspended for {now.suspended_by}")
 
@@ -281,7 +282,7 @@ def _is_over(turn: Turn, run: PlayRun) -> bool:
 
 def _collected(turn: Turn, run: PlayRun) -> PlayRun:
     """Move the run's proposals that have ended from those pending to what became of its steps."""
-    ended = [proposal_id for proposal_id in run.pending if proposal_id not in turn.state.open]
+    ended = [each for each in run.pending if _open_of(turn, run, each) is None]
     if not ended:
         return run
     steps = [*run.steps, *(_step(turn, run, proposal_id) for proposal_id in ended)]
@@ -291,6 +292,13 @@ def _collected(turn: Turn, run: PlayRun) -> PlayRun:
     if run.status is PlayStatus.ACTIVE:
         plan_again(turn)
     return run
+
+
+def _open_of(turn: Turn, run: PlayRun, proposal_id: str) -> OpenProposal | None:
+    """Return a run's own proposal if it is open; somebody else may have taken the id before."""
+    item = turn.state.open.get(proposal_id)
+    play = item.proposal.play if item is not None else None
+    return item if play is not None and play.run_id == run.run_id else None
 
 
 def _step(turn: Turn, run: PlayRun, proposal_id: str) -> PlayStep:
@@ -314,7 +322,7 @@ def _step_without_end(turn: Turn, run: PlayRun, proposal_id: str) -> PlayStep:
     Its touch says whether it was made; without one, it was not.
     """
     touches = turn.state.touches.values()
-    made = next((t for t in touches if t.proposal_id == proposal_id and t.status in _MADE), None)
+    made = next((t for t in touches if t.proposal_id == proposal_id and t.play and t.status in _MADE), None)
     status, reason = _ENDS[made.status if made is not None else None]
     return PlayStep(
         step=run.step_of(proposal_id),
@@ -329,7 +337,7 @@ def _step_without_end(turn: Turn, run: PlayRun, proposal_id: str) -> PlayStep:
 
 def _drop_pending(turn: Turn, run: PlayRun, reason: ReasonCode, message: str) -> None:
     for proposal_id in run.pending:
-        item = turn.state.open.get(proposal_id)
+        item = _open_of(turn, run, proposal_id)
         if item is not None:
             drop(turn, item, reason, message)
 

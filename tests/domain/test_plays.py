@@ -596,3 +596,16 @@ def test_what_a_profile_tells_of_long_ago_ends_no_run() -> None:
     shell = waiting(exits=(gone,))
     shell.send(Observed(observation=contact("bela", opted_out_at=START - timedelta(days=300))))
     assert "surge.1" in shell.state.runs
+
+
+def test_a_proposal_of_somebody_else_under_the_id_of_a_step_is_not_the_plays() -> None:
+    """Whoever guesses the id can neither make the play wait for it nor have the play end it."""
+    shell = Shell(surge())
+    shell.propose(proposal("surge.1.first.1"))
+    run = play_run(exits=(REPLIED,))
+    shell.plan(entered=run, proposals=(play_proposal(run),))
+    request = shell.plan_request()
+    assert request.run is not None
+    assert [step.status for step in request.run.steps] == [ProposalStatus.FAILED]
+    shell.send(PlayCancelled(run_id="surge.1", cancelled_by="dana.reyes", reason="x"))
+    assert list(shell.state.open) == ["surge.1.first.1"]
