@@ -8,16 +8,19 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from temporalio.testing import WorkflowEnvironment
 
-from domain import PolicyPublished, TouchStatus
+from domain import PolicyPublished, SignalKind, TouchStatus
 from tests.conftest import SEARCH_ATTRIBUTES, program
 from tests.workflows.cast import set_up, wanted
 from tests.workflows.stage import Stage, staged
 from tests.workflows.test_account import answered, reply
 from tests.workflows.test_continuity import queried, runs_of, visit
+from tests.workflows.test_plays import BRISK, FILES, introduced, seen
 from workflows import tutti_plugin, workflow_id
 
 FOLDER = Path(__file__).parent
@@ -46,23 +49,56 @@ async def under_queries(stage: Stage) -> None:
         await stage.status_when(lambda s: s.signals_absorbed == 60, "every signal")
 
 
+async def play(stage: Stage) -> None:
+    """A play with two touches and two waits over several runs under queries, until a reply ends it."""
+    await introduced(stage)
+    async with queried(stage):
+        await seen(stage, SignalKind.INTENT_SURGE)
+        await stage.status_when(lambda s: bool(s.plays) and s.plays[0].step == "rest", "the last wait")
+        await seen(stage, SignalKind.REPLY, "s2")
+        await stage.status_when(lambda s: bool(s.ended_plays), "the end of the play")
+
+
+class Story(NamedTuple):
+    """What is played, under which policy set, and after how many events a run continues as new."""
+
+    name: str
+    play: Callable[[Stage], Awaitable[None]]
+    events: int
+    edits: Mapping[str, Iterable[tuple[str, str]]] | None = None
+    files: Mapping[str, str] | None = None
+
+
+STORIES = (
+    Story("main-job", main_job, 400),
+    Story("under-queries", under_queries, 80),
+    Story("play", play, 60, BRISK, FILES),
+)
+
+
 async def record(release: str) -> None:
-    """Play both stories on a server of their own and store every run."""
+    """Play all stories on a server of their own and store every run."""
     async with await WorkflowEnvironment.start_local(
         plugins=[tutti_plugin()],
         dev_server_existing_path=program("temporal"),
         dev_server_log_level="error",
         search_attributes=SEARCH_ATTRIBUTES,
     ) as environment:
-        for name, story, events in (("main-job", main_job, 400), ("under-queries", under_queries, 80)):
+        for story in STORIES:
             with tempfile.TemporaryDirectory() as folder:
-                async with staged(environment.client, Path(folder), continue_after_events=events) as stage:
-                    await story(stage)
+                async with staged(
+                    environment.client,
+                    Path(folder),
+                    continue_after_events=story.events,
+                    edits=story.edits,
+                    files=story.files,
+                ) as stage:
+                    await story.play(stage)
                     for number, run_id in enumerate(await runs_of(stage), start=1):
                         handle = stage.client.get_workflow_handle(
                             workflow_id(stage.account_id), run_id=run_id
                         )
-                        file = FOLDER / f"{release}-{name}-{number}.json"
+                        file = FOLDER / f"{release}-{story.name}-{number}.json"
                         file.write_text((await handle.fetch_history()).to_json() + "\n", encoding="utf-8")
                         sys.stdout.write(f"{file.name}\n")
 
