@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.message import EmailMessage
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -29,7 +30,7 @@ from tutti import story
 from tutti.demo_play import PlayNotSeenError, tell_play
 from tutti.importing import run_import
 from tutti.live import LivePlayer, Played
-from tutti.local import LocalStack, Ports, StackError, StackFolder
+from tutti.local import LocalStack, Ports, StackError, StackFolder, standard_children
 from tutti.render import command, counted, entries, plain, shown_path
 from tutti.scenario import Scenario, load_scenario
 from tutti.simulator import ScenarioError
@@ -67,7 +68,7 @@ async def run_demo(console: Console, *, stay: bool, began: float, home: Path = H
         policies = load_policy_set(EXAMPLES / "demo" / "policies")
         scenario = load_scenario(EXAMPLES / "demo" / "scenario.yaml")
         _start_fresh(home)
-        async with _stack(console, home) as stack:
+        async with _stack(console, home, policies) as stack:
             os.environ["TEMPORAL_ADDRESS"] = stack.addresses.temporal
             accounts = AccountClient(await connect(), decision_window=policies.decision_window)
             await Demo(console, stack, accounts, policies, scenario, began).tell()
@@ -238,7 +239,7 @@ class Demo:
 
 
 @asynccontextmanager
-async def _stack(console: Console, home: Path) -> AsyncIterator[LocalStack]:
+async def _stack(console: Console, home: Path, policies: PolicySet) -> AsyncIterator[LocalStack]:
     ports = Ports()
     try:
         ports.check()
@@ -246,7 +247,13 @@ async def _stack(console: Console, home: Path) -> AsyncIterator[LocalStack]:
         ports = Ports.free()
     progress = StartList(console)
     console.print("\nStarting the local stack: engine, ledger, workers, gateway, mail sink", style="bold")
-    stack = LocalStack(home, ports=ports, policies=EXAMPLES / "demo" / "policies", on_event=progress.on_event)
+    stack = LocalStack(
+        home,
+        ports=ports,
+        policies=EXAMPLES / "demo" / "policies",
+        children=partial(standard_children, channels=tuple(sorted(policies.channels))),
+        on_event=progress.on_event,
+    )
     async with stack:
         yield stack
 

@@ -55,6 +55,7 @@ def a_folder(tmp_path: Path, policies: PolicySet) -> Path:
     folder = tmp_path / "policies"
     folder.mkdir()
     for name, text in policies.files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
     return folder
 
