@@ -247,8 +247,12 @@ def _next_lines(state: AccountState) -> list[str]:
     if state.window_ends_at is not None:
         waiting = sum(item.status is ProposalStatus.IN_WINDOW for item in state.open.values())
         return [f"- **Now** decision window with {waiting} proposals until {_clock(state.window_ends_at)}"]
-    if state.next_touch_at is not None:
-        return [f"- **Next** {_clock(state.next_touch_at)}"]
+    run = state.active_run
+    nexts = [(at, "") for at in (state.next_touch_at,) if at is not None]
+    nexts += [(run.due_at, f", play {run.run_id}")] if run is not None and run.due_at is not None else []
+    if nexts:
+        at, what = min(nexts)
+        return [f"- **Next** {_clock(at)}{what}"]
     return ["- **Next** nothing is scheduled"]
 
 

@@ -66,7 +66,9 @@ OPERATOR_NOTES = """One target account, and the only place that decides about to
 
 - **Current details** say where it stands and what happens next.
 - **Queries**: `status`, `timeline`, and `why` for every rule that fired.
-- **Updates**: `place_hold` and `release_hold` freeze and free it; `answer_approval` answers a question.
+- **Updates**: `place_hold` and `release_hold` freeze and free it; `answer_approval` answers a question;
+  `start_play`, `cancel_play` and `resume_play` steer plays; `settle_touch` ends a doubt, `recall_touch` takes
+  a touch back.
 """
 """What an operator reads beside the account in the Temporal UI."""
 

@@ -35,6 +35,7 @@ from domain import (
     Role,
     SignalKind,
     Verdict,
+    card,
     next_due,
     resume,
 )
@@ -171,6 +172,15 @@ def test_a_wait_is_due_state_and_the_planner_is_asked_at_its_moment() -> None:
     assert shell.state.planning is None
     shell.wait(days=1)
     assert shell.plan_request().run == the_run(shell)
+
+
+def test_the_card_says_where_a_play_is_and_when_it_goes_on() -> None:
+    shell = waiting(wakes_on=(SignalKind.EMAIL_CLICK,))
+    told = card(shell.state)
+    assert "- **Next** 2026-03-05 09:00:00Z, play surge.1" in told
+    assert (
+        "- `surge.1` Surge response: at breathe, waits for email_click or until 2026-03-05 09:00:00Z" in told
+    )
 
 
 def test_an_exit_signal_acts_at_once_in_the_middle_of_a_wait() -> None:
