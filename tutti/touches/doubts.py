@@ -14,8 +14,8 @@ from domain import InDoubt, ReceiptStatus, Settlement, TouchSettled
 from ledger import Ledger, OpenClaim
 from tutti.render import clock, counted, entries, plain, since, words
 from tutti.settings import Settings
-from tutti.terminal import CommandError
-from workflows import AccountClient, connect
+from tutti.terminal import CommandError, err
+from workflows import AccountClient, AccountError, EngineUnavailableError, connect
 
 LEFT_BEHIND = timedelta(minutes=15)
 """From this age on an open claim is shown: a hand-over that takes longer has lost its worker."""
@@ -35,9 +35,12 @@ async def show_doubts(console: Console, settings: Settings, account_id: str | No
         LedgerError: the ledger cannot be read.
     """
     accounts = AccountClient(await connect())
-    found: list[InDoubt] = []
-    for each in [account_id] if account_id is not None else await accounts.in_doubt():
-        found.extend((await accounts.status(each)).in_doubt)
+    if account_id is not None:
+        found, silent = list((await accounts.status(account_id)).in_doubt), list[str]()
+    else:
+        found, silent = await _all_doubts(accounts)
+    for line in silent:
+        err.print(Text(f"an account with touches in doubt does not answer: {line}", style="yellow"))
     found.sort(key=lambda item: item.raised_at)
     claims = [] if account_id is not None else await _left_behind(settings, found)
     if as_json:
@@ -63,6 +66,20 @@ async def show_doubts(console: Console, settings: Settings, account_id: str | No
             highlight=False,
         )
     console.print(f"{counted(len(found) + len(claims), 'touch', 'touches')} in doubt", style="bold")
+
+
+async def _all_doubts(accounts: AccountClient) -> tuple[list[InDoubt], list[str]]:
+    """Return the touches in doubt of all accounts, and what those say that cannot tell theirs."""
+    found: list[InDoubt] = []
+    silent: list[str] = []
+    for each in await accounts.in_doubt():
+        try:
+            found.extend((await accounts.status(each)).in_doubt)
+        except EngineUnavailableError:
+            raise
+        except AccountError as error:  # one that is broken must not hide the others
+            silent.append(plain(f"{each}: {error}"))
+    return found, silent
 
 
 async def settle_touch(  # noqa: PLR0913 - the record of who found what, and how
