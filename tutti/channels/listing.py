@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
 from tutti.channels.calling import QueueState, look_at_queue
 from tutti.channels.verifying import ledger_of, policies_of
+from tutti.render import counted, entries, words
 from workflows import connect
 
 if TYPE_CHECKING:
@@ -97,21 +98,15 @@ async def list_channels(out: Console, settings: Settings, policies: Path | None,
 
 
 def _table(listed: list[Listed], states: list[QueueState]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in ("channel", "medium", "delivery", "takes back", "task queue"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("workers", justify="right")
-    table.add_column("waiting", justify="right")
+    table = entries()
     for each, state in zip(listed, states, strict=True):
-        workers = Text(str(len(each.workers)), "green") if each.workers else Text("none", "bold red")
-        waiting = f"{state.backlog}" + (f" for {state.oldest_seconds:.0f} s" if state.backlog else "")
+        count = len(each.workers)
+        workers = Text(counted(count, "worker"), "green") if count else Text("no worker", "bold red")
+        waiting = f", {counted(state.backlog, 'touch waits', 'touches wait')}" if state.backlog else ""
+        waiting += f" for {state.oldest_seconds:.0f} s" if state.backlog else ""
+        recalls = ", can be taken back" if each.recalls else ""
+        about = f"{each.medium} on {each.task_queue}, {words(each.delivery)}{recalls}"
         table.add_row(
-            Text(each.channel, "bold"),
-            each.medium,
-            each.delivery,
-            "yes" if each.recalls else "no",
-            Text(each.task_queue),
-            workers,
-            waiting,
+            Text(each.channel, "bold"), Group(Text.assemble(workers, waiting), Text(about, style="dim"))
         )
     return table
