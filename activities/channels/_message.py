@@ -137,7 +137,7 @@ def _values(  # noqa: PLR0913 - the vocabulary of the layouts
 ) -> Values:
     """Return what the layouts can name."""
     said = text.replace(UNSUBSCRIBE_PLACEHOLDER, link).rstrip()
-    # Whoever wrote HTML for the touch escaped what is in it; only the link, escaped, is put in here: hence S704.
+    # Whoever wrote HTML for the touch escaped what is in it; only the escaped link is put in: hence S704.
     as_html = None if html is None else Markup(html.replace(UNSUBSCRIBE_PLACEHOLDER, escape(link)))  # noqa: S704
     return {
         "subject": subject,
