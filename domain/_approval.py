@@ -1,41 +1,160 @@
-"""Approvals: an exception put to a person, bound to the digest of the exact action."""
+"""Approvals: an exception put to people, bound to the digest of exactly what they are shown."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
-from domain._base import Frozen, Identifier, LongText, Moment, ShortText
-from domain._proposal import ApprovalRoute
-from domain._vocabulary import Answer, ApprovalStatus, ReasonCode
+from domain._base import Amount, Frozen, Identifier, LongText, Moment, ShortText
+from domain._exception_words import (
+    Answer,
+    AnswerCode,
+    ApprovalStatus,
+    Door,
+    ExceptionKind,
+    StepKind,
+)
+from domain._proposal import Content
+from domain._route import ApprovalRoute
+from domain._vocabulary import ReasonCode, Settlement, Stage
 
 ApprovalId = Annotated[ShortText, StringConstraints(min_length=1, max_length=160)]
+Comment = Annotated[LongText, StringConstraints(max_length=2_000)]
+
+
+class Agreement(Frozen):
+    """One person's yes to exactly one digest."""
+
+    approver: ShortText
+    """Login of the person who said it."""
+    answers_for: ShortText | None = None
+    """Login of the person in whose place they said it; None: in their own."""
+    at: Moment
+
+    @property
+    def in_words(self) -> str:
+        """Who it was, for people: `tom for dana`."""
+        return self.approver if self.answers_for is None else f"{self.approver} for {self.answers_for}"
+
+
+class ExceptionAsk(Frozen):
+    """Something a person must decide, and of which it is not known yet whom to ask."""
+
+    approval_id: ApprovalId
+    kind: ExceptionKind
+    digest: str
+    reason: ReasonCode
+    message: ShortText
+    raised_at: Moment
+    proposal_id: Identifier | None = None
+    touch_id: ShortText | None = None
+    actor: Identifier | None = None
+    action: Identifier | None = None
+    channel: Identifier | None = None
+    value: Amount = 0.0
+    edited_by: tuple[Identifier, ...] = ()
+    """Logins of those who wrote or changed what it is about."""
+    approved_by: tuple[ShortText, ...] = ()
+    """Of a contradicted approval: the logins of those who gave it."""
 
 
 class Approval(Frozen):
-    """A question to a group of persons, with a deadline."""
+    """A question to people, with a deadline."""
 
     approval_id: ApprovalId
-    proposal_id: Identifier
+    kind: ExceptionKind = ExceptionKind.ACTION
+    proposal_id: Identifier | None
+    """What was proposed; None if it is about no proposal."""
+    touch_id: ShortText | None = None
+    """The touch in doubt, if it is about one."""
     digest: str
-    """SHA-256 of the exact action; an answer for another digest is refused."""
+    """SHA-256 of exactly what is asked about; an answer for another digest is refused."""
     reason: ReasonCode
     message: ShortText
+    rule_id: ShortText | None = None
+    """The rule that asks; what is answered in bulk is asked by one."""
+    actor: Identifier | None = None
+    action: Identifier | None = None
+    channel: Identifier | None = None
+    contact_id: Identifier | None = None
+    value: Amount = 0.0
     route: ApprovalRoute
     requested_at: Moment
     status: ApprovalStatus = ApprovalStatus.PENDING
+    level: Annotated[int, Field(ge=0)] = 0
+    """How many levels of the escalation chain have been asked."""
+    reminded: Annotated[int, Field(ge=0)] = 0
+    """How many reminders have come due."""
+    claimed_by: ShortText | None = None
+    claimed_until: Moment | None = None
     approvers: tuple[ShortText, ...] = ()
     """Logins of those who have approved so far, each once, in the order of their answers."""
+    agreements: tuple[Agreement, ...] = ()
+    """The same with moments, and in whose place it was said."""
     answered_by: ShortText | None = None
     """Whose answer settled it."""
     answered_at: Moment | None = None
+    code: AnswerCode | None = None
     comment: LongText | None = None
 
     @property
     def progress(self) -> str:
         """How far it is, for people: `1 of 2 have approved`."""
         return f"{len(self.approvers)} of {self.route.quorum} have approved"
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Logins of all who may answer by now in their own right: those of the levels reached included."""
+        escalated = (login for level in self.route.levels[: self.level] for login in level.approvers)
+        barred = frozenset(self.route.excluded)
+        everybody = dict.fromkeys((*self.route.approvers, *escalated))
+        return tuple(login for login in everybody if login not in barred)
+
+
+class Changes(Frozen):
+    """What an approver would rather have: only what is said changes."""
+
+    content: Content | None = None
+    contact_id: Identifier | None = None
+    channel: Identifier | None = None
+    earliest: Moment | None = None
+    expires_at: Moment | None = None
+
+
+class WindowAsk(Frozen):
+    """With an approval: the same is allowed again for a time, up to a number."""
+
+    segment: Identifier | None = None
+    """For accounts of this segment of approvals.yaml; None: for this account alone."""
+    days: Annotated[int, Field(ge=1, le=90)]
+    at_most: Annotated[int, Field(ge=1, le=10_000)]
+    """How many touches, the one approved here included."""
+
+
+class WindowGrant(Frozen):
+    """What a person has approved in advance: one template and action, for a segment and a time."""
+
+    grant_id: ApprovalId
+    """That of the approval with which it was given, with the account before it."""
+    account_id: Identifier
+    """The account on which it was given; without a segment it holds there alone."""
+    segment: Identifier | None = None
+    actor: Identifier
+    action: Identifier
+    channel: Identifier
+    template: Identifier
+    version: ShortText
+    """Version of the template: a changed text is another one."""
+    at_most: Annotated[int, Field(ge=1)]
+    used: Annotated[int, Field(ge=0)] = 0
+    """How many touches have taken a place by now, as far as whoever reads it knows."""
+    starts_at: Moment
+    ends_at: Moment
+    given_by: tuple[ShortText, ...]
+    """Logins of those who approved it."""
+    revoked_by: ShortText | None = None
+    revoked_at: Moment | None = None
 
 
 class ApprovalAnswer(Frozen):
@@ -48,7 +167,18 @@ class ApprovalAnswer(Frozen):
     approver: ShortText
     """Login of the person who answers."""
     digest: str
-    comment: Annotated[LongText, StringConstraints(max_length=2_000)] | None = None
+    code: AnswerCode | None = None
+    comment: Comment | None = None
+    changes: Changes | None = None
+    """With `modify`: what is to be different."""
+    stage: Stage | None = None
+    """With `settle` of readings that disagree: what the account's stage is."""
+    settlement: Settlement | None = None
+    """With `settle` of a touch in doubt: what became of it."""
+    window: WindowAsk | None = None
+    """With `approve`: the same may go out again for a time."""
+    via: Door = Door.UPDATE
+    """The way by which it came."""
 
 
 class AnswerResult(Frozen):
@@ -61,3 +191,42 @@ class AnswerResult(Frozen):
     """Where the approval stands now; None if there is no such approval."""
     message: ShortText
     """One sentence for the person who answered: what was recorded, or why not."""
+    answered_by: ShortText | None = None
+    """Who had decided before, if somebody had."""
+    answered_at: Moment | None = None
+    """When that was."""
+
+
+class Vetting(Frozen):
+    """Whether somebody may answer who was not asked by name: under the policies of this moment."""
+
+    approval_id: ApprovalId
+    answer_id: Identifier
+    refusal: ShortText | None
+    """Why not; None: they may."""
+    answers_for: ShortText | None = None
+    """Login of the person in whose place they answer."""
+    group: ShortText | None = None
+    """The group that they speak for."""
+    review: ApprovalRoute | None = None
+    """Of `break_glass`: who looks at it afterwards."""
+
+
+class VetRequest(Frozen):
+    """An answer of somebody who was not asked by name."""
+
+    account_id: Identifier
+    approval: Approval
+    answer: ApprovalAnswer
+    now: Moment
+
+
+class ApprovalStep(Frozen):
+    """One entry in the audit trail of a question to people."""
+
+    approval_id: ApprovalId
+    kind: StepKind
+    actor: ShortText
+    """Login of the person, or `tutti`."""
+    via: Door
+    detail: ShortText | None = None

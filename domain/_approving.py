@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from domain._approval import AnswerResult, Approval, ApprovalAnswer
 from domain._base import in_words, one_line
+from domain._exception_words import Answer, ApprovalStatus
 from domain._messages import Answered
-from domain._proposal import ApprovalRoute, Decision
+from domain._proposal import Decision
 from domain._records import AnswerFact, ApprovalFact
+from domain._route import ApprovalRoute
 from domain._state import ANSWERS_LIMIT, APPROVALS_LIMIT, OpenProposal
 from domain._turn import Turn, trim
 from domain._vocabulary import (
-    Answer,
-    ApprovalStatus,
     ProposalStatus,
     ReasonCode,
     Verdict,
@@ -79,7 +79,7 @@ def answer(turn: Turn, event: Answered) -> None:
             message=one_line(refusal or "there is no such approval"),
         ))  # fmt: skip
         return
-    item = turn.state.open[approval.proposal_id]
+    item = turn.state.open[approval.proposal_id or ""]
     if given.answer is Answer.REJECT:
         rejected = _settled(turn, approval, given, ApprovalStatus.REJECTED)
         _accept(turn, given, rejected, f"rejected by {given.approver}")
@@ -164,7 +164,7 @@ def expire(turn: Turn) -> None:
         denied = approval.route.on_expiry is Verdict.DENY
         turn.world_changed()
         turn.close(
-            turn.state.open[approval.proposal_id],
+            turn.state.open[approval.proposal_id or ""],
             ProposalStatus.DENIED if denied else ProposalStatus.SUPPRESSED,
             ReasonCode.APPROVAL_EXPIRED,
             _unanswered(approval),

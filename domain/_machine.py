@@ -21,6 +21,9 @@ from domain import _touching as touching
 from domain._account import Hold
 from domain._messages import (
     Answered,
+    ApprovalClaimed,
+    ApprovalReleased,
+    ApprovalViewed,
     Block,
     Delivered,
     Effect,
@@ -28,6 +31,7 @@ from domain._messages import (
     HandOver,
     HoldPlaced,
     HoldReleased,
+    Noticed,
     Observed,
     OutcomeReported,
     Planned,
@@ -38,13 +42,16 @@ from domain._messages import (
     PolicyPublished,
     Project,
     Projected,
+    ProposalWithdrawn,
     Proposed,
     RecallAsked,
     RecallReturned,
     Refused,
     Ruled,
+    Seeded,
     StopsChanged,
     TouchSettled,
+    Vetted,
 )
 from domain._records import FactBatch, HoldFact, LedgerFact, SuppressionFact
 from domain._state import (
@@ -189,6 +196,16 @@ def _apply(turn: Turn, event: Event) -> None:
             proposing.take_up(turn, event)
         case Refused():
             turn.refuse(event.what, event.why)
+        case (
+            Vetted()
+            | ApprovalClaimed()
+            | ApprovalReleased()
+            | ApprovalViewed()
+            | ProposalWithdrawn()
+            | Seeded()
+            | Noticed()
+        ):
+            turn.refuse("message", "not taken yet")
         case _:
             _apply_to_plays(turn, event)
 

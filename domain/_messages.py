@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from domain._account import Hold, Observation
-from domain._approval import ApprovalAnswer
+from domain._approval import ApprovalAnswer, ApprovalId, VetRequest, Vetting
 from domain._base import Frozen, Identifier, LongText, ShortText
+from domain._card import Notice, NoticeReport
+from domain._exception_words import Door
 from domain._play import Plan, PlanRequest, PlayAsk, PlayMove
-from domain._proposal import Proposal, Ruling, RulingRequest
+from domain._proposal import Proposal
 from domain._records import FactBatch
+from domain._ruling import Ruling, RulingRequest
 from domain._touch import Handover, Outcome, Recall, Recalled, Receipt, Touch
 from domain._vocabulary import Settlement
 
@@ -28,6 +31,58 @@ class Answered(Frozen):
     """A person answered an approval."""
 
     answer: ApprovalAnswer
+
+
+class Vetted(Frozen):
+    """Governance said whether somebody may answer who was not asked by name."""
+
+    vetting: Vetting
+
+
+class ApprovalClaimed(Frozen):
+    """A person takes a question on, so that others leave it alone for a while."""
+
+    approval_id: ApprovalId
+    claimed_by: ShortText
+    via: Door = Door.UPDATE
+
+
+class ApprovalReleased(Frozen):
+    """A person gives a question back that they had taken on."""
+
+    approval_id: ApprovalId
+    released_by: ShortText
+    via: Door = Door.UPDATE
+
+
+class ApprovalViewed(Frozen):
+    """A person was shown the card of a question."""
+
+    approval_id: ApprovalId
+    viewed_by: ShortText
+    via: Door = Door.UPDATE
+
+
+class ProposalWithdrawn(Frozen):
+    """Whoever proposed something takes it back."""
+
+    proposal_id: Identifier
+    withdrawn_by: ShortText
+    reason: ShortText
+    via: Door = Door.UPDATE
+
+
+class Seeded(Frozen):
+    """A bad proposal that tests the approvers: it is asked about like any other and never goes out."""
+
+    proposal: Proposal
+    seeded_by: ShortText
+
+
+class Noticed(Frozen):
+    """Persons were notified, or could not be."""
+
+    report: NoticeReport
 
 
 class OutcomeReported(Frozen):
@@ -148,6 +203,13 @@ Event = (
     Observed
     | Proposed
     | Answered
+    | Vetted
+    | ApprovalClaimed
+    | ApprovalReleased
+    | ApprovalViewed
+    | ProposalWithdrawn
+    | Seeded
+    | Noticed
     | OutcomeReported
     | HoldPlaced
     | HoldReleased
@@ -213,5 +275,17 @@ class Revoke(Frozen):
     touch_id: ShortText
 
 
-Effect = Consult | HandOver | Project | Block | Revoke | MakePlan | TakeBack
+class Vet(Frozen):
+    """Ask governance whether somebody may answer who was not asked by name; answered by `Vetted`."""
+
+    request: VetRequest
+
+
+class Notify(Frozen):
+    """Tell persons of an exception; safe to repeat, answered by `Noticed`."""
+
+    notice: Notice
+
+
+Effect = Consult | HandOver | Project | Block | Revoke | MakePlan | TakeBack | Vet | Notify
 """What a shell must carry out."""

@@ -6,21 +6,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from domain._account import (
-    Account,
-    Assessment,
-    Circumstances,
-    Contact,
-    FactName,
-    FactText,
-    Hold,
-    Reading,
-)
+from domain._account import FactName, FactText, Reading
 from domain._base import Amount, Frozen, Identifier, LongText, Moment, Share, ShortText
 from domain._canonical import Plain, digest_of
-from domain._stop import Stop
-from domain._touch import Handover, PlayRef, TouchRecord
-from domain._vocabulary import ProposalStatus, ReasonCode, Verdict
+from domain._route import ApprovalRoute
+from domain._touch import Handover, PlayRef
+from domain._vocabulary import ReasonCode, Verdict
 
 
 class Content(Frozen):
@@ -69,6 +60,12 @@ class Proposal(Frozen):
     """How the proposing system reads the account; merged like a signal's."""
     play: PlayRef | None = None
     """The step of a play that it would carry out; set by the account itself, refused from anybody else."""
+    template: Identifier | None = None
+    """The text under policies/content that the content was made from; governance checks that it was."""
+    claims: Annotated[tuple[Identifier, ...], Field(max_length=20)] = ()
+    """What it asserts, by the names of approvals.yaml, such as `soc2-certified`."""
+    edited_by: Annotated[tuple[Identifier, ...], Field(max_length=20)] = ()
+    """Logins of persons who wrote or changed the content; they cannot approve it."""
 
     def digest(self, account_id: str) -> str:
         """Return the SHA-256 of the exact action: what an approval is bound to."""
@@ -88,6 +85,11 @@ class Proposal(Frozen):
             action["cost"] = self.cost
         if self.reach > 1:
             action["reach"] = self.reach
+        for name, said in (("claims", self.claims), ("edited_by", self.edited_by)):
+            if said:
+                action[name] = list(said)
+        if self.template is not None:
+            action["template"] = self.template
         return digest_of(action)
 
 
@@ -124,21 +126,6 @@ class Score(Frozen):
     factors: tuple[Factor, ...]
 
 
-class ApprovalRoute(Frozen):
-    """Who may answer an exception, by when, and what happens if nobody does."""
-
-    group: ShortText
-    approvers: tuple[ShortText, ...]
-    """Logins of the persons who may answer."""
-    excluded: tuple[ShortText, ...] = ()
-    """Logins that may never answer this one: the proposer and the owner of the proposing agent."""
-    quorum: Annotated[int, Field(ge=1)] = 1
-    """How many different persons must approve; one rejection is enough to end it."""
-    expires_at: Moment
-    on_expiry: Verdict
-    """`suppress` or `deny`; nothing is ever allowed by a timeout."""
-
-
 class Draw(Frozen):
     """A place that a touch takes in a limit that all accounts share."""
 
@@ -160,36 +147,6 @@ class Draw(Frozen):
     """These actions do not count."""
     cost: Amount = 0.0
     """What the touch would add."""
-
-
-class Standing(Frozen):
-    """What the tenant as a whole has done: read from the ledger right before a ruling."""
-
-    room_at: dict[str, Moment] = {}
-    """For every draw, under `<rule id>/<proposal id>`: from when there is room; a past moment means now."""
-    done: dict[str, Annotated[int, Field(ge=0)]] = {}
-    """How many touches an actor has made with an action, under `<actor>/<action>`."""
-
-
-class Scheduled(Frozen):
-    """A proposal that waits for its time or for a person, while others are judged."""
-
-    proposal_id: Identifier
-    actor: Identifier
-    action: Identifier
-    channel: Identifier
-    contact_id: Identifier | None = None
-    intent: Identifier | None = None
-    value: Amount
-    status: ProposalStatus
-    due_at: Moment | None = None
-    """When it is ruled again; None while it waits for a person."""
-    answer_by: Moment | None = None
-    """Until when a person may answer; None while it waits for its time."""
-    received_at: Moment | None = None
-    """When it arrived: of two with the same score the earlier one goes first."""
-    score: float
-    """Its score in its last decision."""
 
 
 class Decision(Frozen):
@@ -218,67 +175,10 @@ class Decision(Frozen):
     """Set for `allow`: from when on a limit in time would speak again, such as quiet hours."""
     draws: tuple[Draw, ...] = ()
     """Set for `allow`: the places it takes in limits that all accounts share."""
+    window: ShortText | None = None
+    """Set for `allow`: the window approval whose place it takes."""
 
     @property
     def starved(self) -> bool:
         """Whether it defers a proposal that has been deferred too often, by a rule that is in force."""
         return any(hit.reason is ReasonCode.STARVED and not hit.log_only for hit in self.hits)
-
-
-class Candidate(Frozen):
-    """A proposal as governance sees it."""
-
-    proposal: Proposal
-    received_at: Moment
-    expires_at: Moment
-    rulings: int = 0
-    """How many decisions it has already had."""
-    deferrals: int = 0
-    """How many of them deferred it."""
-    approved_by: ShortText | None = None
-    """Who approved exactly this digest, as the touch will say it; None without an approval."""
-    approvers: tuple[ShortText, ...] = ()
-    """Logins of all who approved it, in the order of their answers; if unsaid, `approved_by` is the login."""
-
-    @property
-    def agreed(self) -> tuple[str, ...]:
-        """Logins of all who approved exactly this digest, in the order of their answers."""
-        return self.approvers or ((self.approved_by,) if self.approved_by is not None else ())
-
-
-class RulingRequest(Frozen):
-    """Everything governance needs to judge the candidates of one account, as plain facts."""
-
-    account_id: Identifier
-    account: Account | None
-    """None while no profile has arrived."""
-    contacts: dict[str, Contact]
-    readings: tuple[Reading, ...]
-    holds: tuple[Hold, ...]
-    touches: tuple[TouchRecord, ...]
-    candidates: tuple[Candidate, ...]
-    scheduled: tuple[Scheduled, ...] = ()
-    """The account's other open proposals that have had a decision."""
-    circumstances: Circumstances = Circumstances()
-    suppressed: tuple[str, ...] = ()
-    """Contact ids that the shared suppression store blocks; filled in right before ruling."""
-    standing: Standing = Standing()
-    """What the tenant as a whole has done; filled in right before ruling."""
-    stops: tuple[Stop, ...] = ()
-    """Kill switches that are on; filled in right before ruling."""
-    seq: int = 0
-    """Number of the account's latest fact: later facts are about what came after this request."""
-    revision: int
-    """Version of the account's world that the ruling holds for."""
-    now: Moment
-
-
-class Ruling(Frozen):
-    """Governance's answer: one assessment, one decision per candidate."""
-
-    revision: int
-    policy_digest: str
-    assessment: Assessment | None
-    decisions: tuple[Decision, ...]
-    decision_window_seconds: Annotated[float, Field(ge=0.0, le=3_600.0)]
-    """How long the next decision window stays open under this policy set."""

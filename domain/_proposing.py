@@ -8,8 +8,9 @@ from domain import _approving as approving
 from domain import _touching as touching
 from domain._messages import Consult, PolicyPublished, Proposed, Ruled, StopsChanged
 from domain._observing import merge_reading
-from domain._proposal import Candidate, Decision, Proposal, RulingRequest, Scheduled
+from domain._proposal import Decision, Proposal
 from domain._records import DecisionFact
+from domain._ruling import Candidate, RulingRequest, Scheduled
 from domain._state import (
     CONSULT_LIMIT,
     OPEN_BYTES,

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from domain._account import Account, Contact, Hold, PastTouch, Signal
-from domain._approval import AnswerResult, Approval, ApprovalAnswer
+from domain._approval import AnswerResult, Approval, ApprovalAnswer, ApprovalStep, WindowGrant
 from domain._base import Frozen, Identifier, LongText, Moment, ShortText
+from domain._chain import Link
 from domain._play import PlayRun
 from domain._proposal import Decision, Proposal
 from domain._touch import Outcome, Recalled, Receipt, Touch
@@ -24,6 +25,8 @@ class Fact(Frozen):
 
     seq: int
     at: Moment
+    link: Link | None = None
+    """Its place in the decision log; None for facts that are not part of it."""
 
 
 class AccountFact(Fact):
@@ -84,6 +87,20 @@ class AnswerFact(Fact):
     type: Literal["answer"] = "answer"
     answer: ApprovalAnswer
     result: AnswerResult
+
+
+class ApprovalStepFact(Fact):
+    """Something happened to a question to people; kept for the audit trail."""
+
+    type: Literal["approval_step"] = "approval_step"
+    step: ApprovalStep
+
+
+class WindowFact(Fact):
+    """Somebody approved the same again in advance, or a window approval was taken back."""
+
+    type: Literal["window"] = "window"
+    grant: WindowGrant
 
 
 class TouchFact(Fact):
@@ -163,6 +180,8 @@ LedgerFact = Annotated[
     | DecisionFact
     | ApprovalFact
     | AnswerFact
+    | ApprovalStepFact
+    | WindowFact
     | TouchFact
     | OutcomeFact
     | PlayFact

@@ -12,14 +12,16 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain._account import Account, Assessment, Circumstances, Contact, Hold, Reading
-from domain._approval import AnswerResult, Approval
+from domain._approval import Agreement, AnswerResult, Approval, ApprovalAnswer, ExceptionAsk, WindowAsk
 from domain._base import Frozen, Identifier, LongText, Moment, ShortText
+from domain._chain import ChainHead
+from domain._exception_words import ApprovalStatus, ExceptionKind, Occasion
 from domain._play import PlayAsk, PlayMove, PlayPast, PlayRun
 from domain._proposal import Decision, Proposal
 from domain._records import LedgerFact
+from domain._ruling import SettledStage
 from domain._touch import Handover, Outcome, Recall, Touch, TouchRecord
 from domain._vocabulary import (
-    ApprovalStatus,
     PlayStatus,
     ProposalStatus,
     ReasonCode,
@@ -121,6 +123,18 @@ class OpenProposal(Frozen):
     """Who approved it, as the touch will say it."""
     approvers: tuple[ShortText, ...] = ()
     """Logins of all who approved it, in the order of their answers."""
+    agreements: tuple[Agreement, ...] = ()
+    """The same with moments, and in whose place each was said."""
+    glass_broken_by: ShortText | None = None
+    """Login of the person who approved it without those who were asked."""
+    window: WindowAsk | None = None
+    """What its approval allows again, once it has gone out."""
+    original: Proposal | None = None
+    """What was proposed at first, if an approver has changed it since."""
+    edited_by: tuple[ShortText, ...] = ()
+    """Logins of approvers who have changed it; they cannot approve it any more."""
+    seeded_by: ShortText | None = None
+    """Login of the person who planted it to test the approvers: it never goes out."""
     starved_at: Moment | None = None
     """When a decision first said that it has been deferred too often."""
     decision: Decision | None = None
@@ -180,6 +194,24 @@ class Recalling(Frozen):
     """When it is tried again; None while the channel is at it."""
 
 
+class Ticket(Frozen):
+    """A notice about one exception: at most one is on its way, and at most one waits behind it."""
+
+    occasion: Occasion
+    message: ShortText
+    to: tuple[ShortText, ...]
+    number: int
+    """Counts the notices about the exception; part of the notice's id."""
+    on_its_way: bool = True
+    due_at: Moment | None = None
+    """When one that failed is tried again."""
+    attempts: int = 0
+    behind: Occasion | None = None
+    """What happened meanwhile, of which it is told next; only the latest."""
+    behind_message: ShortText | None = None
+    behind_to: tuple[ShortText, ...] = ()
+
+
 class Moved(Frozen):
     """One line of the account's recent story."""
 
@@ -211,6 +243,18 @@ class AccountState(BaseModel):
     early: dict[str, EarlyOutcome] = {}
     approvals: dict[str, Approval] = {}
     answers: dict[str, AnswerResult] = {}
+    asks: dict[str, ExceptionAsk] = {}
+    """Exceptions of which governance has not said yet whom to ask, by approval id."""
+    asks_about: tuple[ExceptionKind, ...] = ()
+    """Kinds of exceptions that the policy set in force puts to people, besides actions."""
+    vetting: dict[str, ApprovalAnswer] = {}
+    """Answers of persons who were not asked by name, until governance says whether they may."""
+    tickets: dict[str, Ticket] = {}
+    """Notices that are not done with, by approval id."""
+    settled: SettledStage | None = None
+    """What a person said the account's stage is."""
+    chain: ChainHead = ChainHead()
+    """The last link of the decision log."""
     holds: dict[str, Hold] = {}
     in_doubt: dict[str, InDoubt] = {}
     runs: dict[str, PlayRun] = {}

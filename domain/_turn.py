@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from domain._base import one_line
+from domain._chain import LOGGED, ChainHead, next_link
 from domain._messages import Block, Effect, Revoke
 from domain._proposal import Content, Decision
 from domain._records import (
@@ -59,7 +60,7 @@ class Turn:
     def record(self, fact: LedgerFact) -> None:
         """Queue a fact for the ledger; a full outbox gives up its oldest signals first."""
         outbox = self.state.outbox
-        outbox.append(fact)
+        outbox.append(self._linked(fact))
         if len(outbox) > OUTBOX_LIMIT:
             start = self.state.projecting
             for dispensable in _DISPENSABLE:
@@ -68,6 +69,14 @@ class Turn:
                     del outbox[found]
                     self.state.unprojected += 1
                     break
+
+    def _linked(self, fact: LedgerFact) -> LedgerFact:
+        """Return the fact as the next link of the decision log, if it belongs there."""
+        if fact.type not in LOGGED:
+            return fact
+        link = next_link(self.state.account_id, self.state.chain, fact)
+        self.state.chain = ChainHead(number=link.number, digest=link.digest)
+        return fact.model_copy(update={"link": link})
 
     def note(self, text: str) -> None:
         """Add a line to the account's recent story."""

@@ -194,6 +194,14 @@ class ReasonCode(StrEnum):
     APPROVAL_NEEDED = "APPROVAL_NEEDED"
     APPROVAL_REJECTED = "APPROVAL_REJECTED"
     APPROVAL_EXPIRED = "APPROVAL_EXPIRED"
+    SENT_BACK = "SENT_BACK"
+    WITHDRAWN = "WITHDRAWN"
+    FIRST_USE = "FIRST_USE"
+    NOT_THE_TEMPLATE = "NOT_THE_TEMPLATE"
+    AMBIGUOUS = "AMBIGUOUS"
+    CONTRADICTION = "CONTRADICTION"
+    GLASS_BROKEN = "GLASS_BROKEN"
+    SEEDED = "SEEDED"
     ACCOUNT_HOLD = "ACCOUNT_HOLD"
     TOUCH_IN_FLIGHT = "TOUCH_IN_FLIGHT"
     NOT_YET = "NOT_YET"
@@ -246,23 +254,6 @@ _FINAL = frozenset(
         ProposalStatus.IN_DOUBT,
     }
 )
-
-
-class ApprovalStatus(StrEnum):
-    """Where an approval stands."""
-
-    PENDING = "pending"
-    APPROVED = "approved"
-    REJECTED = "rejected"
-    EXPIRED = "expired"
-    WITHDRAWN = "withdrawn"
-
-
-class Answer(StrEnum):
-    """What an approver may say."""
-
-    APPROVE = "approve"
-    REJECT = "reject"
 
 
 class Delivery(StrEnum):

@@ -10,6 +10,7 @@ from domain import (
     AccountFact,
     AnswerFact,
     ApprovalFact,
+    ApprovalStepFact,
     ContactFact,
     DecisionFact,
     HoldFact,
@@ -25,6 +26,7 @@ from domain import (
     SuppressionFact,
     TouchFact,
     TouchStatus,
+    WindowFact,
 )
 from ledger import _tables as t
 
@@ -155,9 +157,54 @@ def _approval(fact: ApprovalFact, account_id: str) -> Rows:
         | {
             "approval_id": approval.approval_id,
             "proposal_id": approval.proposal_id,
+            "kind": approval.kind.value,
             "status": approval.status.value,
             "route_group": approval.route.group,
+            "rule_id": approval.rule_id,
+            "action": approval.action,
+            "actor": approval.actor,
+            "risk": approval.route.risk.value,
+            "due_at": approval.route.due_at,
             "expires_at": approval.route.expires_at,
+        },
+    )
+
+
+@rows_of.register
+def _approval_step(fact: ApprovalStepFact, account_id: str) -> Rows:
+    step = fact.step
+    yield (
+        t.ApprovalStepRow,
+        _common(fact, account_id)
+        | {
+            "approval_id": step.approval_id,
+            "kind": step.kind.value,
+            "actor": step.actor,
+            "via": step.via.value,
+        },
+    )
+
+
+@rows_of.register
+def _window(fact: WindowFact, account_id: str) -> Rows:
+    grant = fact.grant
+    yield (
+        t.WindowGrantRow,
+        {
+            "grant_id": grant.grant_id,
+            "account_id": account_id,
+            "segment": grant.segment,
+            "actor": grant.actor,
+            "action": grant.action,
+            "channel": grant.channel,
+            "template": grant.template,
+            "version": grant.version,
+            "at_most": grant.at_most,
+            "starts_at": grant.starts_at,
+            "ends_at": grant.ends_at,
+            "revoked_by": grant.revoked_by,
+            "revoked_at": grant.revoked_at,
+            "body": grant,
         },
     )
 

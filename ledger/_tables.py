@@ -102,16 +102,49 @@ class RuleHitRow(Row, table=True):
 
 
 class ApprovalRow(FactRow, table=True):
-    """Where an approval stands; `expires_at` is its deadline."""
+    """Where a question to people stands; an answer is expected by `due_at`, and taken until `expires_at`."""
 
     __tablename__ = "approvals"
-    __table_args__ = (Index("ix_approvals_due", "status", "expires_at"),)
+    __table_args__ = (
+        Index("ix_approvals_due", "status", "expires_at"),
+        Index("ix_approvals_inbox", "status", "due_at"),
+    )
 
     approval_id: str = Field(primary_key=True)
-    proposal_id: str
+    proposal_id: str | None = None
+    kind: str = Field(default="action", sa_column_kwargs={"server_default": "action"})
     status: str
     route_group: str
+    rule_id: str | None = None
+    action: str | None = None
+    actor: str | None = None
+    risk: str = Field(default="normal", sa_column_kwargs={"server_default": "normal"})
+    due_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     expires_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class ApprovalPersonRow(Row, table=True):
+    """Somebody who is asked about a question that is still open: what an inbox is filtered by."""
+
+    __tablename__ = "approval_persons"
+
+    login: str = Field(primary_key=True)
+    account_id: str = Field(primary_key=True)
+    approval_id: str = Field(primary_key=True)
+    seq: int
+
+
+class ApprovalStepRow(FactRow, table=True):
+    """One entry in the audit trail of a question to people; having no id, it is known by its number."""
+
+    __tablename__ = "approval_steps"
+    __table_args__ = (Index("ix_approval_steps_approval", "account_id", "approval_id"),)
+
+    seq: int = Field(primary_key=True)
+    approval_id: str
+    kind: str
+    actor: str
+    via: str
 
 
 class ApprovalAnswerRow(FactRow, table=True):
@@ -295,6 +328,101 @@ class StopRow(Row, table=True):
     lift_reason: str | None = None
 
 
+class DecisionLogRow(Row, table=True):
+    """One link of an account's decision log, and its fact as it was chained; only ever added to.
+
+    `body` is null once its personal data has been erased: `body_digest` still stands for it.
+    """
+
+    __tablename__ = "decision_log"
+    __table_args__ = (Index("ix_decision_log_number", "account_id", "number"),)
+
+    account_id: str = Field(primary_key=True)
+    digest: str = Field(primary_key=True)
+    number: int
+    previous: str
+    seq: int
+    at: datetime = Field(sa_type=UtcDateTime)
+    type: str
+    body_digest: str
+    body: Any = Field(default=None, sa_type=JSON(none_as_null=True), nullable=True)
+
+
+class DelegationRow(Row, table=True):
+    """Somebody answers in another's place for a time."""
+
+    __tablename__ = "delegations"
+
+    delegation_id: str = Field(primary_key=True)
+    principal: str
+    delegate: str
+    starts_at: datetime = Field(sa_type=UtcDateTime)
+    ends_at: datetime = Field(sa_type=UtcDateTime)
+    made_by: str
+    made_at: datetime = Field(sa_type=UtcDateTime)
+    ended_by: str | None = None
+    ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class WindowGrantRow(Row, table=True):
+    """A window approval: the same again, for a segment and a time; `body` is the whole grant."""
+
+    __tablename__ = "window_grants"
+    __table_args__ = (Index("ix_window_grants_for", "actor", "action", "channel", "ends_at"),)
+
+    grant_id: str = Field(primary_key=True)
+    account_id: str
+    segment: str | None = None
+    actor: str
+    action: str
+    channel: str
+    template: str
+    version: str
+    at_most: int
+    starts_at: datetime = Field(sa_type=UtcDateTime)
+    ends_at: datetime = Field(sa_type=UtcDateTime)
+    revoked_by: str | None = None
+    revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    body: Any = Field(sa_type=JSON, nullable=False)
+
+
+class WindowUseRow(Row, table=True):
+    """The place that a touch takes in a window approval; given back if the touch does not go out."""
+
+    __tablename__ = "window_uses"
+
+    grant_id: str = Field(primary_key=True)
+    account_id: str = Field(primary_key=True)
+    proposal_id: str = Field(primary_key=True)
+    at: datetime = Field(sa_type=UtcDateTime)
+
+
+class FirstUseRow(Row, table=True):
+    """A template (with its version) or a claim that has gone out once, and with which touch."""
+
+    __tablename__ = "first_uses"
+
+    kind: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    account_id: str
+    touch_id: str
+    at: datetime = Field(sa_type=UtcDateTime)
+
+
+class NoticeRow(Row, table=True):
+    """That a person was notified by a medium: what makes trying again safe. Never an address."""
+
+    __tablename__ = "notices"
+
+    notice_id: str = Field(primary_key=True)
+    recipient: str = Field(primary_key=True)
+    medium: str = Field(primary_key=True)
+    account_id: str
+    status: str
+    at: datetime = Field(sa_type=UtcDateTime)
+    detail: str | None = None
+
+
 class RulingRow(Row, table=True):
     """One ruling as it was asked for and answered; `at` is its moment, `seq` the account's latest fact."""
 
@@ -320,6 +448,8 @@ PROJECTION: Final = (
     DecisionRow,
     RuleHitRow,
     ApprovalRow,
+    ApprovalPersonRow,
+    ApprovalStepRow,
     ApprovalAnswerRow,
     TouchRow,
     OutcomeRow,
@@ -338,6 +468,12 @@ OWNED: Final = (
     PolicyReleaseRow,
     ReservationRow,
     StopRow,
+    DecisionLogRow,
+    DelegationRow,
+    WindowGrantRow,
+    WindowUseRow,
+    FirstUseRow,
+    NoticeRow,
     RulingRow,
 )
 """What only the ledger knows; no rebuild brings it back."""

@@ -29,6 +29,9 @@ from domain import (
     HoldReleased,
     LedgerFact,
     MakePlan,
+    Noticed,
+    NoticeReport,
+    Notify,
     Observed,
     Outcome,
     OutcomeReported,
@@ -58,6 +61,7 @@ from domain import (
     TouchFact,
     TouchRecord,
     TouchStatus,
+    Vet,
     advance,
     next_due,
     resume,
@@ -237,6 +241,10 @@ class Simulator:
                 return Planned(plan=self._plan(request))
             case Revoke():
                 return None  # a channel that takes a moment is never caught before the line
+            case Notify(notice=notice):
+                return Noticed(report=NoticeReport(notice_id=notice.notice_id))
+            case Vet(request=request):
+                return None
             case Project(batch=batch):
                 self.facts.extend(batch.facts)
                 self._book.take(batch.facts)

@@ -1,0 +1,154 @@
+"""Exceptions and approvals: the inbox, its audit trail, the decision log, delegations, windows and notices.
+
+The way back forgets all of them; a rebuild brings back what the accounts themselves know.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+
+_INBOX = ("kind", "rule_id", "action", "actor", "risk", "due_at")
+
+
+def _inbox() -> tuple[sa.Column[object], ...]:
+    return (
+        sa.Column("kind", sa.String(), nullable=False, server_default="action"),
+        sa.Column("rule_id", sa.String(), nullable=True),
+        sa.Column("action", sa.String(), nullable=True),
+        sa.Column("actor", sa.String(), nullable=True),
+        sa.Column("risk", sa.String(), nullable=False, server_default="normal"),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
+    )
+
+
+def _text(name: str, *, key: bool = False, null: bool = False) -> sa.Column[str]:
+    return sa.Column(name, sa.String(), primary_key=key, nullable=null)
+
+
+def _moment(name: str, *, null: bool = False) -> sa.Column[object]:
+    return sa.Column(name, sa.DateTime(timezone=True), nullable=null)
+
+
+def _number(name: str, *, key: bool = False) -> sa.Column[int]:
+    return sa.Column(name, sa.Integer(), primary_key=key, nullable=False, autoincrement=False)
+
+
+def _whole(*, null: bool = False) -> sa.Column[object]:
+    return sa.Column("body", sa.JSON(), nullable=null)
+
+
+def upgrade() -> None:
+    with op.batch_alter_table("approvals") as approvals:
+        for column in _inbox():
+            approvals.add_column(column)
+        approvals.alter_column("proposal_id", existing_type=sa.String(), nullable=True)
+        approvals.create_index("ix_approvals_inbox", ["status", "due_at"])
+    op.create_table(
+        "approval_persons",
+        _text("login", key=True),
+        _text("account_id", key=True),
+        _text("approval_id", key=True),
+        _number("seq"),
+    )
+    op.create_table(
+        "approval_steps",
+        _text("account_id", key=True),
+        _number("seq", key=True),
+        _moment("at"),
+        _whole(),
+        _text("approval_id"),
+        _text("kind"),
+        _text("actor"),
+        _text("via"),
+    )
+    op.create_index("ix_approval_steps_approval", "approval_steps", ["account_id", "approval_id"])
+    op.create_table(
+        "decision_log",
+        _text("account_id", key=True),
+        _text("digest", key=True),
+        _number("number"),
+        _text("previous"),
+        _number("seq"),
+        _moment("at"),
+        _text("type"),
+        _text("body_digest"),
+        _whole(null=True),
+    )
+    op.create_index("ix_decision_log_number", "decision_log", ["account_id", "number"])
+    op.create_table(
+        "delegations",
+        _text("delegation_id", key=True),
+        _text("principal"),
+        _text("delegate"),
+        _moment("starts_at"),
+        _moment("ends_at"),
+        _text("made_by"),
+        _moment("made_at"),
+        _text("ended_by", null=True),
+        _moment("ended_at", null=True),
+    )
+    op.create_table(
+        "window_grants",
+        _text("grant_id", key=True),
+        _text("account_id"),
+        _text("segment", null=True),
+        _text("actor"),
+        _text("action"),
+        _text("channel"),
+        _text("template"),
+        _text("version"),
+        _number("at_most"),
+        _moment("starts_at"),
+        _moment("ends_at"),
+        _text("revoked_by", null=True),
+        _moment("revoked_at", null=True),
+        _whole(),
+    )
+    op.create_index("ix_window_grants_for", "window_grants", ["actor", "action", "channel", "ends_at"])
+    op.create_table(
+        "window_uses",
+        _text("grant_id", key=True),
+        _text("account_id", key=True),
+        _text("proposal_id", key=True),
+        _moment("at"),
+    )
+    op.create_table(
+        "first_uses",
+        _text("kind", key=True),
+        _text("name", key=True),
+        _text("account_id"),
+        _text("touch_id"),
+        _moment("at"),
+    )
+    op.create_table(
+        "notices",
+        _text("notice_id", key=True),
+        _text("recipient", key=True),
+        _text("medium", key=True),
+        _text("account_id"),
+        _text("status"),
+        _moment("at"),
+        _text("detail", null=True),
+    )
+
+
+def downgrade() -> None:
+    for name in (
+        "notices",
+        "first_uses",
+        "window_uses",
+        "window_grants",
+        "delegations",
+        "decision_log",
+        "approval_steps",
+        "approval_persons",
+    ):
+        op.drop_table(name)
+    op.execute("DELETE FROM approvals WHERE proposal_id IS NULL")
+    with op.batch_alter_table("approvals") as approvals:
+        approvals.drop_index("ix_approvals_inbox")
+        approvals.alter_column("proposal_id", existing_type=sa.String(), nullable=False)
+        for name in reversed(_INBOX):
+            approvals.drop_column(name)
