@@ -16,6 +16,7 @@ from domain._account import (
     Signal,
     SupportCase,
 )
+from domain._answering import FITTING, answer_key
 from domain._approval import (
     Agreement,
     AnswerResult,
@@ -29,7 +30,7 @@ from domain._approval import (
     WindowAsk,
     WindowGrant,
 )
-from domain._approving import answer_key
+from domain._asking import claim_refusal
 from domain._base import (
     Amount,
     CountryCode,
@@ -44,6 +45,7 @@ from domain._base import (
 )
 from domain._canonical import contact_key, digest_of, person_key, short_key
 from domain._card import Consequence, ExceptionCard, Notice, NoticeReport, Rival
+from domain._cards import card_of
 from domain._chain import GENESIS, LOGGED, ChainHead, Link, body_digest, link_digest
 from domain._docs import field_docs
 from domain._exception_words import (
@@ -120,7 +122,7 @@ from domain._proposal import (
     RuleHit,
     Score,
 )
-from domain._proposing import conflict_message, known_digest
+from domain._proposing import conflict_message, known_digest, withdrawal_refusal
 from domain._records import (
     AccountFact,
     AnswerFact,
@@ -143,7 +145,7 @@ from domain._records import (
     TouchFact,
     WindowFact,
 )
-from domain._route import ApprovalRoute, Delegation, EscalationLevel, Seat
+from domain._route import ApprovalRoute, Delegation, EscalationLevel, Seat, seats_filled
 from domain._ruling import (
     Ambiguity,
     Candidate,
@@ -207,6 +209,7 @@ from domain._vocabulary import (
 )
 
 __all__ = [
+    "FITTING",
     "GENESIS",
     "HAND_OVER_ATTEMPTS",
     "LOGGED",
@@ -390,6 +393,8 @@ __all__ = [
     "answer_key",
     "body_digest",
     "card",
+    "card_of",
+    "claim_refusal",
     "conflict_message",
     "contact_key",
     "digest_of",
@@ -400,9 +405,11 @@ __all__ = [
     "next_due",
     "person_key",
     "resume",
+    "seats_filled",
     "short_key",
     "timeline",
     "view_proposal",
     "view_status",
     "where_it_is",
+    "withdrawal_refusal",
 ]

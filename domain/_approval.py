@@ -49,6 +49,9 @@ class ExceptionAsk(Frozen):
     raised_at: Moment
     proposal_id: Identifier | None = None
     touch_id: ShortText | None = None
+    holds: tuple[Identifier, ...] = ()
+    """Of a contradicted approval: the holds that stop what was approved."""
+    rule_id: ShortText | None = None
     actor: Identifier | None = None
     action: Identifier | None = None
     channel: Identifier | None = None
@@ -68,6 +71,8 @@ class Approval(Frozen):
     """What was proposed; None if it is about no proposal."""
     touch_id: ShortText | None = None
     """The touch in doubt, if it is about one."""
+    holds: tuple[Identifier, ...] = ()
+    """Of a contradicted approval: the holds that stop what was approved."""
     digest: str
     """SHA-256 of exactly what is asked about; an answer for another digest is refused."""
     reason: ReasonCode
@@ -78,6 +83,8 @@ class Approval(Frozen):
     action: Identifier | None = None
     channel: Identifier | None = None
     contact_id: Identifier | None = None
+    template: Identifier | None = None
+    """The template of the action, if it is made from one."""
     value: Amount = 0.0
     route: ApprovalRoute
     requested_at: Moment
@@ -92,6 +99,10 @@ class Approval(Frozen):
     """Logins of those who have approved so far, each once, in the order of their answers."""
     agreements: tuple[Agreement, ...] = ()
     """The same with moments, and in whose place it was said."""
+    views: dict[ShortText, Moment] = {}
+    """When somebody was last shown its card, by login."""
+    notices: Annotated[int, Field(ge=0)] = 0
+    """How many notices about it have been sent."""
     answered_by: ShortText | None = None
     """Whose answer settled it."""
     answered_at: Moment | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from domain._approving import withdraw
+from domain._asking import withdraw
 from domain._base import one_line
 from domain._state import OpenProposal
 from domain._turn import Turn

@@ -10,7 +10,10 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from domain import _approving as approving
+from domain import _answering as answering
+from domain import _asking as asking
+from domain import _exceptions as exceptions
+from domain import _noticing as noticing
 from domain import _observing as observing
 from domain import _planning as planning
 from domain import _proposing as proposing
@@ -126,6 +129,8 @@ def resume(state: AccountState, now: datetime) -> Step:
     if turn.state.planning is not None:
         planning.ask_again(turn, turn.state.planning)
     recalling.resume(turn)
+    answering.resume(turn)
+    noticing.resume(turn)
     if turn.state.active is not None:
         turn.effects.append(HandOver(touch=turn.state.active.touch, handover=turn.state.active.handover))
         if turn.state.holds or turn.state.open[turn.state.active.touch.proposal_id].exit_reason is not None:
@@ -147,7 +152,7 @@ def next_due(state: AccountState) -> Due | None:
         Due(hold.expires_at, f"hold {hold.hold_id} ends") for hold in state.holds.values() if hold.expires_at
     ]
     dues += [Due(e.since + EARLY_PATIENCE, "give up an early outcome") for e in state.early.values()]
-    dues += [Due(a.route.expires_at, f"approval {a.approval_id} expires") for a in state.pending_approvals]
+    dues += [Due(*due) for due in (*asking.dues(state), *noticing.dues(state))]
     for item in state.open.values():
         if item.status is ProposalStatus.IN_FLIGHT:
             continue
@@ -183,8 +188,17 @@ def _apply(turn: Turn, event: Event) -> None:
                 running.stand_back(turn, turn.state.open[won.touch.proposal_id].proposal)
         case Delivered() | TouchSettled() | RecallAsked() | RecallReturned():
             _apply_to_touches(turn, event)
-        case Answered():
-            approving.answer(turn, event)
+        case (
+            Answered()
+            | Vetted()
+            | ApprovalClaimed()
+            | ApprovalReleased()
+            | ApprovalViewed()
+            | Noticed()
+            | ProposalWithdrawn()
+            | Seeded()
+        ):
+            _apply_to_exceptions(turn, event)
         case HoldPlaced():
             _place_hold(turn, event.hold)
         case HoldReleased():
@@ -196,16 +210,6 @@ def _apply(turn: Turn, event: Event) -> None:
             proposing.take_up(turn, event)
         case Refused():
             turn.refuse(event.what, event.why)
-        case (
-            Vetted()
-            | ApprovalClaimed()
-            | ApprovalReleased()
-            | ApprovalViewed()
-            | ProposalWithdrawn()
-            | Seeded()
-            | Noticed()
-        ):
-            turn.refuse("message", "not taken yet")
         case _:
             _apply_to_plays(turn, event)
 
@@ -235,6 +239,36 @@ def _apply_to_touches(turn: Turn, event: Delivered | TouchSettled | RecallAsked 
             recalling.returned(turn, event)
 
 
+def _apply_to_exceptions(
+    turn: Turn,
+    event: Answered
+    | Vetted
+    | ApprovalClaimed
+    | ApprovalReleased
+    | ApprovalViewed
+    | Noticed
+    | ProposalWithdrawn
+    | Seeded,
+) -> None:
+    match event:
+        case Answered():
+            answering.answer(turn, event)
+        case Vetted():
+            answering.vetted(turn, event)
+        case ApprovalClaimed():
+            asking.claim(turn, event)
+        case ApprovalReleased():
+            asking.release(turn, event)
+        case ApprovalViewed():
+            asking.view(turn, event)
+        case Noticed():
+            noticing.noticed(turn, event)
+        case ProposalWithdrawn():
+            proposing.withdraw(turn, event)
+        case Seeded():
+            proposing.seed(turn, event)
+
+
 def _apply_to_plays(
     turn: Turn, event: PlayAsked | Planned | PlayCancelled | PlayResumed | PlayMigrated
 ) -> None:
@@ -255,16 +289,20 @@ def _settle(turn: Turn) -> Step:
     for hold in tuple(turn.state.holds.values()):
         if hold.expires_at is not None and hold.expires_at <= turn.now:
             _end_hold(turn, hold, "expired")
-    approving.expire(turn)
+    for ended in asking.expire(turn):
+        exceptions.after_expiry(turn, ended)
+    asking.escalate_and_remind(turn)
     for item in tuple(turn.state.open.values()):
         if item.expires_at <= turn.now and item.status is not ProposalStatus.IN_FLIGHT:
-            approving.withdraw(turn, item, "the proposal expired")
+            asking.withdraw(turn, item, "the proposal expired")
             turn.close(item, ProposalStatus.SUPPRESSED, ReasonCode.EXPIRED, _expiry_message(item.decision))
     observing.place_early_outcomes(turn)
     touching.forget_old(turn)
     running.settle(turn)
     planning.plan_when_due(turn)
     recalling.try_again_when_due(turn)
+    exceptions.raise_what_is_new(turn)
+    noticing.try_again_when_due(turn)
     proposing.consult_when_due(turn)
     _flush_when_due(turn)
     return Step(turn.state, tuple(turn.effects))
@@ -314,7 +352,8 @@ def _end_hold(turn: Turn, hold: Hold, ended_by: str) -> None:
 def _batch(outbox: list[LedgerFact]) -> tuple[LedgerFact, ...]:
     size, count = 0, 0
     for fact in outbox[:FLUSH_BATCH]:
-        size += len(fact.model_dump_json().encode())
+        # Without its link, which histories from before there were links do not have.
+        size += len(fact.model_dump_json(exclude={"link"}).encode())
         if count and size > FLUSH_BYTES:
             break
         count += 1

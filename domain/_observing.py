@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 from domain import _running as running
 from domain._account import Account, Contact, PastTouch, Reading, Signal
-from domain._approving import withdraw
+from domain._asking import withdraw
+from domain._auditing import is_audited
 from domain._base import one_line
 from domain._canonical import contact_key, short_key
 from domain._circumstances import count_reaction, record_outcome, take_note
@@ -48,6 +49,10 @@ CLOCK_SKEW = timedelta(days=1)
 _ACCOUNT_EXITS = {
     SignalKind.REPLY: "the account replied",
     SignalKind.MEETING_BOOKED: "a meeting was booked",
+}
+_DEAL_ENDS = {
+    SignalKind.DEAL_WON: "the deal was won",
+    SignalKind.DEAL_LOST: "the deal was lost",
 }
 _OBJECTIONS = frozenset({SignalKind.OPT_OUT, SignalKind.COMPLAINT})
 """What always takes effect: a wrong clock or a forgotten touch is no reason to contact somebody."""
@@ -257,6 +262,18 @@ def _act_on(turn: Turn, signal: Signal) -> None:
         for item in tuple(turn.state.open.values()):
             if item.received_at <= signal.observed_at + EXIT_REACH:
                 drop(turn, item, ReasonCode.EXIT_SIGNAL, f"{what} ({signal.source} {signal.signal_id})")
+    elif signal.kind in _DEAL_ENDS:
+        _spare_the_approvers(turn, signal, _DEAL_ENDS[signal.kind])
+
+
+def _spare_the_approvers(turn: Turn, signal: Signal, what: str) -> None:
+    """Drop what people are being asked about: the deal that they would have weighed is over."""
+    for item in tuple(turn.state.open.values()):
+        approval = turn.state.approvals.get(item.approval_id or "")
+        if item.status is not ProposalStatus.PENDING_APPROVAL or approval is None:
+            continue
+        if is_audited(approval) and item.received_at <= signal.observed_at + EXIT_REACH:
+            drop(turn, item, ReasonCode.EXIT_SIGNAL, f"{what} ({signal.source} {signal.signal_id})")
 
 
 def _opt_out(turn: Turn, signal: Signal) -> None:

@@ -175,6 +175,8 @@ class Decision(Frozen):
     """Set for `allow`: from when on a limit in time would speak again, such as quiet hours."""
     draws: tuple[Draw, ...] = ()
     """Set for `allow`: the places it takes in limits that all accounts share."""
+    template_version: ShortText | None = None
+    """Version of the template that the content was found to be made from."""
     window: ShortText | None = None
     """Set for `allow`: the window approval whose place it takes."""
 

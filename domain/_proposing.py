@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from domain import _approving as approving
+from domain import _asking as asking
+from domain import _exceptions as exceptions
 from domain import _touching as touching
-from domain._messages import Consult, PolicyPublished, Proposed, Ruled, StopsChanged
+from domain._base import one_line
+from domain._dropping import drop
+from domain._messages import (
+    Consult,
+    PolicyPublished,
+    ProposalWithdrawn,
+    Proposed,
+    Ruled,
+    Seeded,
+    StopsChanged,
+)
 from domain._observing import merge_reading
 from domain._proposal import Decision, Proposal
 from domain._records import DecisionFact
@@ -37,7 +48,40 @@ def propose(turn: Turn, event: Proposed) -> None:
     open_proposal(turn, event.proposal)
 
 
-def open_proposal(turn: Turn, proposal: Proposal) -> None:
+def seed(turn: Turn, event: Seeded) -> None:
+    """Take in a bad proposal that tests the approvers: it is judged alone, and never goes out."""
+    if event.proposal.play is not None:
+        turn.refuse("seed", f"{event.proposal.proposal_id}: only the account itself carries out plays")
+        return
+    open_proposal(turn, event.proposal.model_copy(update={"reading": None}), seeded_by=event.seeded_by)
+
+
+def withdrawal_refusal(state: AccountState, event: ProposalWithdrawn) -> str | None:
+    """Say why somebody cannot take a proposal back; None if they can."""
+    item = state.open.get(event.proposal_id)
+    if item is None:
+        return f"proposal {event.proposal_id} is not open on this account"
+    approval = state.approvals.get(item.approval_id or "")
+    theirs = {item.proposal.actor, item.seeded_by}
+    if approval is not None:
+        theirs |= set(approval.route.excluded) - set(item.edited_by) - set(item.proposal.edited_by)
+    if event.withdrawn_by not in theirs:
+        return f"{event.withdrawn_by} did not propose {event.proposal_id}, and owns no agent that did"
+    return None
+
+
+def withdraw(turn: Turn, event: ProposalWithdrawn) -> None:
+    """Let whoever proposed something take it back, wherever it is on its way."""
+    refusal = withdrawal_refusal(turn.state, event)
+    if refusal is not None:
+        turn.refuse("withdrawal", refusal)
+        return
+    item = turn.state.open[event.proposal_id]
+    message = one_line(f"taken back by {event.withdrawn_by}: {event.reason}")
+    drop(turn, item, ReasonCode.WITHDRAWN, message)
+
+
+def open_proposal(turn: Turn, proposal: Proposal, *, seeded_by: str | None = None) -> None:
     """Open a proposal and, if none is open, a decision window; a repeated proposal changes nothing."""
     digest = proposal.digest(turn.state.account_id)
     known = known_digest(turn.state, proposal.proposal_id)
@@ -55,6 +99,7 @@ def open_proposal(turn: Turn, proposal: Proposal) -> None:
         digest=digest,
         received_at=turn.now,
         expires_at=min(proposal.expires_at or latest, latest),
+        seeded_by=seeded_by,
     )
     turn.put(item)
     turn.tell(item, ProposalStatus.IN_WINDOW)
@@ -67,7 +112,7 @@ def open_proposal(turn: Turn, proposal: Proposal) -> None:
 def known_digest(state: AccountState, proposal_id: str) -> str | None:
     """Return the digest under which a proposal id is already known."""
     item = state.open.get(proposal_id)
-    return item.digest if item else state.ended.get(proposal_id)
+    return (item.first_digest or item.digest) if item else state.ended.get(proposal_id)
 
 
 def conflict_message(proposal_id: str) -> str:
@@ -87,14 +132,23 @@ def consult_when_due(turn: Turn) -> None:
         if (item.status is ProposalStatus.IN_WINDOW and window_over)
         or (item.status is ProposalStatus.DEFERRED and (item.due_at or turn.now) <= turn.now)
     )
+    due = _apart(state, due)
     if window_over:
         # Those beyond the limit keep the window over, and are judged as soon as this ruling is back.
         state.window_ends_at = turn.now if len(due) > CONSULT_LIMIT else None
-    if not due:
+    if not due and not state.asks:
         return
     ids = tuple(proposal_id for _, proposal_id in due[:CONSULT_LIMIT])
-    state.consulting = Consultation(revision=state.revision, proposal_ids=ids, requested_at=turn.now)
+    state.consulting = Consultation(
+        revision=state.revision, proposal_ids=ids, asks=tuple(state.asks), requested_at=turn.now
+    )
     turn.effects.append(Consult(request=_ruling_request(turn, ids)))
+
+
+def _apart(state: AccountState, due: list[tuple[datetime, str]]) -> list[tuple[datetime, str]]:
+    """Return what is judged together: a planted test is judged alone, and displaces nothing."""
+    real = [each for each in due if state.open[each[1]].seeded_by is None]
+    return real or due[:1]
 
 
 def _ruling_request(turn: Turn, proposal_ids: tuple[str, ...]) -> RulingRequest:
@@ -116,11 +170,16 @@ def _ruling_request(turn: Turn, proposal_ids: tuple[str, ...]) -> RulingRequest:
                 deferrals=item.deferrals,
                 approved_by=item.approved_by,
                 approvers=item.approvers,
+                agreements=item.agreements,
+                glass_broken_by=item.glass_broken_by,
             )
             for item in (state.open[proposal_id] for proposal_id in proposal_ids)
         ),
         scheduled=_scheduled(state, frozenset(proposal_ids)),
         circumstances=state.circumstances,
+        asks=tuple(state.asks.values()),
+        settled=state.settled,
+        ambiguity=state.approvals.get(state.reading_question.approval_id) if state.reading_question else None,
         seq=state.seq,
         revision=state.revision,
         now=turn.now,
@@ -145,6 +204,7 @@ def _scheduled(state: AccountState, judged: frozenset[str]) -> tuple[Scheduled, 
         )
         for proposal_id, item in sorted(state.open.items())
         if proposal_id not in judged
+        and item.seeded_by is None
         and item.status in _WAITING
         and item.decision is not None
         and item.decision.score is not None
@@ -211,6 +271,7 @@ def apply_ruling(turn: Turn, event: Ruled) -> None:
     if consultation.revision != state.revision or turn.now - consultation.requested_at > RULING_AGE:
         reopen(turn, consultation)
         return
+    exceptions.apply_routes(turn, event, consultation.asks)
     ruled: set[str] = set()
     for decision in ruling.decisions:
         item = state.open.get(decision.proposal_id)
@@ -258,6 +319,9 @@ def _apply_decision(turn: Turn, item: OpenProposal, decision: Decision) -> None:
         turn.note(f"{item.proposal.actor}: {item.proposal.action} starves, deferred {item.deferrals} times")
     message = _message(decision)
     match decision.verdict:
+        case Verdict.ALLOW if item.seeded_by is not None:
+            message = f"planted by {item.seeded_by} to test the approvers; no policy asked them about it"
+            turn.close(item, ProposalStatus.SUPPRESSED, ReasonCode.SEEDED, message)
         case Verdict.ALLOW:
             touching.hand_over(turn, item, decision)
         case Verdict.DEFER:
@@ -279,7 +343,7 @@ def _apply_decision(turn: Turn, item: OpenProposal, decision: Decision) -> None:
                 f"{due_at:%Y-%m-%d %H:%M:%S}Z ({decision.reason.value})"
             )
         case Verdict.REQUIRE_APPROVAL:
-            approving.request(turn, item, decision)
+            asking.request(turn, item, decision)
         case Verdict.SUPPRESS:
             turn.close(item, ProposalStatus.SUPPRESSED, decision.reason, message)
         case Verdict.DENY:

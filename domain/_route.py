@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
@@ -79,3 +80,26 @@ class ApprovalRoute(Frozen):
     claim_seconds: Annotated[float, Field(gt=0.0)] = 1_800.0
     """How long a claim lasts before others may answer again."""
     risk: Risk = Risk.NORMAL
+    window_days: Annotated[int, Field(ge=1)] | None = None
+    """For how long the same may be approved in advance at most; None: not at all."""
+    window_touches: Annotated[int, Field(ge=1)] | None = None
+    """How many touches may be approved in advance at most; None: none."""
+
+
+def seats_filled(spoken_for: Sequence[frozenset[str]]) -> int:
+    """Return how many different seats persons can take at most, each person one of those they speak for.
+
+    Args:
+        spoken_for: For each person, the seats they may take.
+    """
+    taken: dict[str, int] = {}
+
+    def place(person: int, tried: set[str]) -> bool:
+        for seat in sorted(spoken_for[person] - tried):
+            tried.add(seat)
+            if seat not in taken or place(taken[seat], tried):
+                taken[seat] = person
+                return True
+        return False
+
+    return sum(place(person, set()) for person in range(len(spoken_for)))

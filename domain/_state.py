@@ -12,7 +12,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain._account import Account, Assessment, Circumstances, Contact, Hold, Reading
-from domain._approval import Agreement, AnswerResult, Approval, ApprovalAnswer, ExceptionAsk, WindowAsk
+from domain._approval import Agreement, AnswerResult, Approval, ApprovalAnswer, ExceptionAsk
 from domain._base import Frozen, Identifier, LongText, Moment, ShortText
 from domain._chain import ChainHead
 from domain._exception_words import ApprovalStatus, ExceptionKind, Occasion
@@ -95,6 +95,8 @@ class InDoubt(Frozen):
     touch: Touch
     detail: LongText
     raised_at: Moment
+    asked_at: Moment | None = None
+    """When people were asked about it."""
 
 
 class EarlyOutcome(Frozen):
@@ -127,8 +129,10 @@ class OpenProposal(Frozen):
     """The same with moments, and in whose place each was said."""
     glass_broken_by: ShortText | None = None
     """Login of the person who approved it without those who were asked."""
-    window: WindowAsk | None = None
-    """What its approval allows again, once it has gone out."""
+    asked_about: tuple[ShortText, ...] = ()
+    """Conflicts about it that have been put to people."""
+    first_digest: str | None = None
+    """The digest under which it was proposed, if an approver has changed it since."""
     original: Proposal | None = None
     """What was proposed at first, if an approver has changed it since."""
     edited_by: tuple[ShortText, ...] = ()
@@ -164,11 +168,21 @@ class ActiveTouch(Frozen):
     started_at: Moment
 
 
+class ReadingQuestion(Frozen):
+    """The last question about readings that disagree."""
+
+    approval_id: ShortText
+    holds_seconds: float
+    """How long an answer to it holds."""
+
+
 class Consultation(Frozen):
     """A ruling that was asked for and has not come back."""
 
     revision: int
     proposal_ids: tuple[Identifier, ...]
+    asks: tuple[ShortText, ...] = ()
+    """Exceptions about which it is to say whom to ask, by approval id."""
     requested_at: Moment
 
 
@@ -251,6 +265,7 @@ class AccountState(BaseModel):
     """Answers of persons who were not asked by name, until governance says whether they may."""
     tickets: dict[str, Ticket] = {}
     """Notices that are not done with, by approval id."""
+    reading_question: ReadingQuestion | None = None
     settled: SettledStage | None = None
     """What a person said the account's stage is."""
     chain: ChainHead = ChainHead()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from domain._auditing import step
+from domain._exception_words import ApprovalStatus, StepKind
 from domain._messages import Delivered, HandOver
 from domain._proposal import Decision
 from domain._records import TouchFact
@@ -27,6 +29,9 @@ BUSY_RETRY = timedelta(seconds=5)
 def hand_over(turn: Turn, item: OpenProposal, decision: Decision) -> None:
     """Reserve the touch and give it to its channel; never more than one at a time."""
     state, proposal = turn.state, item.proposal
+    if item.seeded_by is not None:
+        turn.close(item, ProposalStatus.SUPPRESSED, ReasonCode.SEEDED, "a planted test never goes out")
+        return
     if decision.handover is None or state.account is None:
         turn.close(
             item,
@@ -91,6 +96,9 @@ def hand_over(turn: Turn, item: OpenProposal, decision: Decision) -> None:
         )
     )
     turn.tell(item, ProposalStatus.IN_FLIGHT)
+    approval = state.approvals.get(item.approval_id or "")
+    if approval is not None and approval.status is ApprovalStatus.APPROVED:
+        step(turn, approval, StepKind.CONSUMED, detail=f"released {touch.touch_id}")
     turn.record(TouchFact(seq=turn.next_seq(), at=turn.now, touch=touch, status=TouchStatus.IN_FLIGHT))
     turn.effects.append(HandOver(touch=touch, handover=decision.handover))
 

@@ -183,7 +183,7 @@ class Turn:
             decision=decision or item.decision,
         )
         trim(self.state.closed, CLOSED_LIMIT)
-        self.state.ended[proposal_id] = item.digest
+        self.state.ended[proposal_id] = item.first_digest or item.digest
         trim(self.state.ended, ENDED_IDS_LIMIT)
         self.tell(item, status, reason, message)
         self.note(f"{item.proposal.actor}: {item.proposal.action} {status.value} ({reason.value})")
