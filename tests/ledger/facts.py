@@ -14,10 +14,13 @@ from domain import (
     ApprovalFact,
     ApprovalRoute,
     ApprovalStatus,
+    ApprovalStep,
+    ApprovalStepFact,
     Contact,
     ContactFact,
     Decision,
     DecisionFact,
+    Door,
     FactBatch,
     Hold,
     HoldFact,
@@ -47,6 +50,7 @@ from domain import (
     Signal,
     SignalFact,
     SignalKind,
+    StepKind,
     Stop,
     StopScope,
     SuppressionFact,
@@ -54,6 +58,8 @@ from domain import (
     TouchFact,
     TouchStatus,
     Verdict,
+    WindowFact,
+    WindowGrant,
     person_key,
 )
 
@@ -160,6 +166,31 @@ def answer_fact(seq: int, n: int = 1) -> AnswerFact:
     return AnswerFact(seq=seq, at=moment(seq), answer=answer, result=result)
 
 
+def approval_step_fact(seq: int, n: int = 1, kind: StepKind = StepKind.VIEWED) -> ApprovalStepFact:
+    step = ApprovalStep(approval_id=f"a{n}", kind=kind, actor="ada", via=Door.COMMAND)
+    return ApprovalStepFact(seq=seq, at=moment(seq), step=step)
+
+
+def window_fact(seq: int, n: int = 1, revoked_by: str | None = None) -> WindowFact:
+    grant = WindowGrant(
+        grant_id=f"{ACCOUNT}/a{n}",
+        account_id=ACCOUNT,
+        segment="mid-market",
+        actor="sdr-agent",
+        action="intro",
+        channel="email",
+        template="intro",
+        version="1",
+        at_most=50,
+        starts_at=NOON,
+        ends_at=NOON + timedelta(days=7),
+        given_by=("ada",),
+        revoked_by=revoked_by,
+        revoked_at=moment(seq) if revoked_by else None,
+    )
+    return WindowFact(seq=seq, at=moment(seq), grant=grant)
+
+
 def touch_fact(seq: int, n: int = 1, status: TouchStatus = TouchStatus.IN_FLIGHT) -> TouchFact:
     touch = Touch(
         touch_id=f"{ACCOUNT}/p{n}/1",
@@ -247,6 +278,7 @@ KINDS: tuple[Callable[[int, int], LedgerFact], ...] = (
     decision_fact,
     approval_fact,
     answer_fact,
+    approval_step_fact,
     touch_fact,
     outcome_fact,
     play_fact,
@@ -256,6 +288,7 @@ KINDS: tuple[Callable[[int, int], LedgerFact], ...] = (
     suppression_fact,
     refusal_fact,
 )
+"""Of each kind that a rebuild brings back."""
 
 
 def stop(stop_id: str = "s-1", scope: StopScope = StopScope.CHANNEL, name: str | None = "email") -> Stop:
