@@ -197,6 +197,12 @@ class GivenProposal(PolicyModel):
     """How often it has been deferred already."""
     approved_by: tuple[ShortText, ...] = ()
     """Logins of those who approved exactly this."""
+    template: Identifier | None = None
+    """The text under content/ that it was made from."""
+    claims: Annotated[tuple[Identifier, ...], Field(max_length=20)] = ()
+    """What it asserts, such as soc2-certified."""
+    edited_by: Annotated[tuple[Identifier, ...], Field(max_length=20)] = ()
+    """Logins of persons who wrote or changed the content."""
 
 
 class Situation(PolicyModel):

@@ -738,6 +738,14 @@ NOT_OF_RULES = {
     ReasonCode.PLAY_ENDED,
     ReasonCode.PLAY_SUSPENDED,
     ReasonCode.IN_DOUBT,
+    ReasonCode.SENT_BACK,
+    ReasonCode.WITHDRAWN,
+    ReasonCode.FIRST_USE,
+    ReasonCode.NOT_THE_TEMPLATE,
+    ReasonCode.AMBIGUOUS,
+    ReasonCode.CONTRADICTION,
+    ReasonCode.GLASS_BROKEN,
+    ReasonCode.SEEDED,
 }
 """What the account says by itself: how proposals end after a ruling, or before a play makes one."""
 
