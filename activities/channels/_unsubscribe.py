@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hmac
 import re
 from hashlib import sha256
-from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr, ValidationError
 
+from activities._signing import public_address, secret_of, spell, unspell
 from activities.channels._bounce_tokens import BounceTokens
 from domain import Frozen, Identifier, ShortText
 
-MIN_KEY_BYTES = 32
 MAX_TOKEN_LENGTH = 1_200
 
 _VERSION = b"\x01"
 _PURPOSE = b"tutti unsubscribe link v1\x00"
 _SEPARATOR = "\x1f"
 _HALF = 32  # bytes of a SHA-256: the length of the person key and of the signature
-_TOKEN = re.compile(r"[A-Za-z0-9_-]+")
 _PERSON_KEY = re.compile(r"[0-9a-f]{64}")
 
 
@@ -55,13 +50,8 @@ class UnsubscribeLinks:
     """
 
     def __init__(self, base_url: str, key: SecretStr) -> None:
-        secret = key.get_secret_value().encode()
-        if len(secret) < MIN_KEY_BYTES:
-            raise ValueError(
-                f"TUTTI_SIGNING_KEY has {len(secret)} bytes; it needs at least {MIN_KEY_BYTES} random ones"
-            )
-        self._key = secret
-        self._base_url = _public(base_url)
+        self._key = secret_of(key)
+        self._base_url = public_address(base_url)
         self.bounces = BounceTokens(key)
         """The tokens that tie returned messages to their touches, under the same key."""
 
@@ -90,7 +80,7 @@ class UnsubscribeLinks:
         short = f"/{own}" if own != claim.touch_id else claim.touch_id
         names = _SEPARATOR.join((claim.account_id, claim.contact_id, short))
         body = _VERSION + bytes.fromhex(person_key) + names.encode()
-        return f"{self._base_url}/unsubscribe/{_encode(body + self._sign(body))}"
+        return f"{self._base_url}/unsubscribe/{spell(body + self._sign(body))}"
 
     def read(self, token: str) -> UnsubscribeClaim:
         """Return what a token says.
@@ -104,15 +94,11 @@ class UnsubscribeLinks:
         Raises:
             UnsubscribeTokenError: It is not a token that this key made.
         """
-        if len(token) > MAX_TOKEN_LENGTH or not _TOKEN.fullmatch(token):
+        raw = unspell(token, MAX_TOKEN_LENGTH)
+        if raw is None:
             raise UnsubscribeTokenError("not an unsubscribe token")
-        try:
-            raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-        except binascii.Error:
-            raise UnsubscribeTokenError("not an unsubscribe token") from None
         body, signature = raw[:-_HALF], raw[-_HALF:]
-        # The second test: base64 has spare bits, so that two spellings could carry one signature.
-        if not hmac.compare_digest(signature, self._sign(body)) or _encode(raw) != token:
+        if not hmac.compare_digest(signature, self._sign(body)):
             raise UnsubscribeTokenError("the token was not made with this key")
         try:
             account_id, contact_id, touch_id = body[1 + _HALF :].decode().split(_SEPARATOR)
@@ -127,33 +113,3 @@ class UnsubscribeLinks:
 
     def _sign(self, body: bytes) -> bytes:
         return hmac.digest(self._key, _PURPOSE + body, sha256)
-
-
-def _encode(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def _public(base_url: str) -> str:
-    """Accept https anywhere and http on this machine only: mail providers follow nothing else."""
-    parts = urlsplit(base_url)
-    if (
-        parts.scheme not in {"http", "https"}
-        or not parts.hostname
-        or parts.query
-        or parts.fragment
-        or not base_url.isascii()
-        or re.search(r"[\s<>,\"]", base_url)
-    ):
-        raise ValueError("TUTTI_PUBLIC_URL must be an address such as https://tutti.example.com")
-    if parts.scheme == "http" and not _on_this_machine(parts.hostname):
-        raise ValueError("TUTTI_PUBLIC_URL must begin with https:// unless it points to this machine")
-    return base_url.rstrip("/")
-
-
-def _on_this_machine(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
