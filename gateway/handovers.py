@@ -6,9 +6,7 @@ its receipt on record with `settle`. Touch ids hold slashes, so they travel in t
 
 from __future__ import annotations
 
-import hmac
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -16,13 +14,13 @@ from typing import Annotated, Any
 import structlog
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from pydantic import ConfigDict, Field, SecretStr
 
 from activities.channels import preflight, receipt_for
 from domain import Frozen, Identifier, Receipt, ReceiptStatus, ShortText, Touch
+from gateway._problems import Handler, bearer, is_token, malformed, problem, whole
 from ledger import ClaimState, Ledger, LedgerError
 
 TOKEN_SETTING = "TUTTI_CHANNEL_TOKEN"  # noqa: S105 - the name of a setting
@@ -89,9 +87,6 @@ class HandoverProblem(Frozen):
     """What is wrong and what to do, as one line for a person."""
     problems: Annotated[tuple[str, ...], Field(max_length=100)] = ()
     """With `malformed`: each field that does not fit, and why."""
-
-
-_Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 def handover_routes(ledger: Ledger, token: SecretStr | None) -> APIRouter:
@@ -190,17 +185,17 @@ def _guarded(token: SecretStr | None) -> type[APIRoute]:
     """Make a route class that knows the token, and answers every problem in one shape."""
 
     class Guarded(APIRoute):
-        def get_route_handler(self) -> _Handler:
+        def get_route_handler(self) -> Handler:
             inner = super().get_route_handler()
 
             async def handler(request: Request) -> Response:
                 refusal = _refused(request, token)
                 if refusal is not None:
                     return refusal
-                whole = await _whole(request)
-                if whole is None:
-                    return _problem(413, "too_long", f"the body is longer than {MAX_HANDOVER_BYTES} bytes")
-                return await _told(inner, whole)
+                read = await whole(request, MAX_HANDOVER_BYTES)
+                if read is None:
+                    return problem(413, "too_long", f"the body is longer than {MAX_HANDOVER_BYTES} bytes")
+                return await _told(inner, read)
 
             return handler
 
@@ -209,71 +204,36 @@ def _guarded(token: SecretStr | None) -> type[APIRoute]:
 
 def _refused(request: Request, token: SecretStr | None) -> Response | None:
     if token is None:
-        return _problem(
+        return problem(
             503,
             "no_token",
             f"the hand-over API is off because {TOKEN_SETTING} is not set at the gateway; "
             "make a token with `openssl rand -hex 32` and set it there and at the channel worker",
         )
-    scheme, _, shown = request.headers.get("authorization", "").partition(" ")
-    # As bytes: the comparison of texts refuses what is not ASCII.
-    matches = hmac.compare_digest(shown.strip().encode(), token.get_secret_value().encode())
-    if scheme.lower() != "bearer" or not matches:
-        return _problem(
+    if not is_token(bearer(request) or "", token):
+        return problem(
             401,
             "unauthorized",
             f"show the value of {TOKEN_SETTING} in the header `Authorization: Bearer ...`",
-            {"www-authenticate": "Bearer"},
+            headers={"www-authenticate": "Bearer"},
         )
     return None
 
 
-async def _whole(request: Request) -> Request | None:
-    """Read the body before anything is done; None if it is too long."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_HANDOVER_BYTES:
-            return None
-
-    async def again() -> dict[str, Any]:
-        return {"type": "http.request", "body": bytes(body), "more_body": False}
-
-    return Request(request.scope, again)
-
-
-async def _told(inner: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
+async def _told(inner: Handler, request: Request) -> Response:
     try:
         return await inner(request)
     except RequestValidationError as error:
-        problems = [f"{_place(each['loc'])}: {each['msg']}" for each in error.errors()]
-        return _problem(
-            422, "malformed", f"the body does not fit the contract: {problems[0]}", problems=problems
-        )
+        return malformed(error)
     except LedgerError as error:
         _log.warning("handover.ledger_away", code=str(error.code), reason=str(error))
         # The sentence may name files and hosts, so it goes to the log only.
-        return _problem(
+        return problem(
             503,
             "ledger_unavailable",
             "the ledger does not answer; hand nothing over and ask again",
-            {"retry-after": str(_RETRY_AFTER_SECONDS)},
+            headers={"retry-after": str(_RETRY_AFTER_SECONDS)},
         )
-
-
-def _place(loc: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in loc if part != "body") or "the body"
-
-
-def _problem(
-    status: int,
-    error: str,
-    message: str,
-    headers: dict[str, str] | None = None,
-    problems: list[str] | None = None,
-) -> Response:
-    content = HandoverProblem(error=error, message=message, problems=tuple(problems or ())[:100])
-    return JSONResponse(content.model_dump(mode="json", exclude_defaults=True), status, headers)
 
 
 def _examples(body: dict[str, Any]) -> dict[str, Any]:
