@@ -8,6 +8,14 @@ rulings themselves are owned by this room, because they outlive and span account
 from ledger._claims import Claim, ClaimState, OpenClaim
 from ledger._errors import LedgerError, LedgerFault
 from ledger._ledger import Ledger
+from ledger._notices import (
+    NoticeAbout,
+    NoticeClaim,
+    NoticeEntry,
+    NoticeKey,
+    NoticeStatus,
+    NoticeTurn,
+)
 from ledger._preflight import Preflight
 from ledger._releases import Release, ReleaseKind
 from ledger._rulings import HitCounts, RecordedHit, RecordedRuling, RuleCount, RuledProposal, RulingKey
@@ -21,6 +29,12 @@ __all__ = [
     "Ledger",
     "LedgerError",
     "LedgerFault",
+    "NoticeAbout",
+    "NoticeClaim",
+    "NoticeEntry",
+    "NoticeKey",
+    "NoticeStatus",
+    "NoticeTurn",
     "OpenClaim",
     "Preflight",
     "RecordedHit",

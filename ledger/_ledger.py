@@ -26,6 +26,7 @@ from domain import (
 )
 from ledger import (
     _claims,
+    _notices,
     _preflight,
     _reading,
     _releases,
@@ -39,6 +40,7 @@ from ledger import (
 from ledger._claims import Claim, OpenClaim
 from ledger._engine import Place, open_reader, open_writer, place_of
 from ledger._errors import told_as_ledger_error
+from ledger._notices import NoticeAbout, NoticeClaim, NoticeEntry, NoticeKey, NoticeStatus
 from ledger._preflight import Preflight
 from ledger._releases import Release, ReleaseKind
 from ledger._room import Viewpoint
@@ -211,6 +213,23 @@ class Ledger:
         """Return stops, standing or lifted, the one that was placed last first."""
         async with self._reading("read the stops") as connection:
             return await _stops.log(connection, limit)
+
+    async def claim_notice(self, key: NoticeKey, about: NoticeAbout, *, at: datetime) -> NoticeClaim:
+        """Write down that an attempt to tell somebody begins, and learn whether it is to be made at all."""
+        async with self._writing("claim a notice") as connection:
+            return await _notices.claim(connection, key, about, at)
+
+    async def settle_notice(
+        self, key: NoticeKey, status: NoticeStatus, *, at: datetime, detail: str | None = None
+    ) -> None:
+        """Write down what became of an attempt; what was delivered stays delivered."""
+        async with self._writing("settle a notice") as connection:
+            await _notices.settle(connection, key, status, at, detail)
+
+    async def notice_of_reply(self, reply_key: str) -> NoticeEntry | None:
+        """Return the notice to which a mail with this key in its address replies; None if there is none."""
+        async with self._reading("look up what a mail replies to") as connection:
+            return await _notices.of_reply(connection, reply_key)
 
     async def underway(self, stop: Stop) -> tuple[Underway, ...]:
         """Return what was allowed where a stop reaches and is not known to have ended, oldest first."""

@@ -410,15 +410,26 @@ class FirstUseRow(Row, table=True):
 
 
 class NoticeRow(Row, table=True):
-    """That a person was notified by a medium: what makes trying again safe. Never an address."""
+    """That a person or a group was told by a medium: what makes trying again safe. Never an address.
+
+    `doubts` counts the attempts by which the message may have left: all but those that certainly failed.
+    """
 
     __tablename__ = "notices"
+    __table_args__ = (
+        Index("ix_notices_reply", "reply_key", unique=True),
+        Index("ix_notices_approval", "account_id", "approval_id", "recipient", "medium"),
+    )
 
     notice_id: str = Field(primary_key=True)
     recipient: str = Field(primary_key=True)
     medium: str = Field(primary_key=True)
     account_id: str
+    approval_id: str
+    digest: str
+    reply_key: str | None = None
     status: str
+    doubts: int
     at: datetime = Field(sa_type=UtcDateTime)
     detail: str | None = None
 

@@ -128,10 +128,16 @@ def upgrade() -> None:
         _text("recipient", key=True),
         _text("medium", key=True),
         _text("account_id"),
+        _text("approval_id"),
+        _text("digest"),
+        _text("reply_key", null=True),
         _text("status"),
+        _number("doubts"),
         _moment("at"),
         _text("detail", null=True),
     )
+    op.create_index("ix_notices_reply", "notices", ["reply_key"], unique=True)
+    op.create_index("ix_notices_approval", "notices", ["account_id", "approval_id", "recipient", "medium"])
 
 
 def downgrade() -> None:
