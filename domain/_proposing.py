@@ -132,10 +132,11 @@ def consult_when_due(turn: Turn) -> None:
         if (item.status is ProposalStatus.IN_WINDOW and window_over)
         or (item.status is ProposalStatus.DEFERRED and (item.due_at or turn.now) <= turn.now)
     )
-    due = _apart(state, due)
+    everything, due = due, _apart(state, due)
     if window_over:
         # Those beyond the limit keep the window over, and are judged as soon as this ruling is back.
-        state.window_ends_at = turn.now if len(due) > CONSULT_LIMIT else None
+        left = len(due) > CONSULT_LIMIT or len(due) < len(everything)
+        state.window_ends_at = turn.now if left else None
     if not due and not state.asks:
         return
     ids = tuple(proposal_id for _, proposal_id in due[:CONSULT_LIMIT])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Self
 
 from domain import (
     Account,
@@ -230,6 +231,20 @@ class Shell:
         self.effects.remove(project)
         self.send(Projected(count=len(project.batch.facts)))
         return [fact.type for fact in project.batch.facts]
+
+    def consultation_peek(self) -> RulingRequest:
+        """The one ruling that was asked for, left to be answered."""
+        (consult,) = [effect for effect in self.effects if isinstance(effect, Consult)]
+        return consult.request
+
+    @classmethod
+    def carried_over(cls, other: Self) -> Self:
+        """The same account in a new run, from its written state."""
+        carried = AccountState.model_validate_json(other.state.model_dump_json())
+        step = resume(carried, other.now)
+        new = cls(at=other.now)
+        new.state, new.effects = step.state, list(step.effects)
+        return new
 
     def _take(self, step: Step) -> None:
         self.state = step.state
