@@ -10,6 +10,7 @@ from domain import (
     AnswerCode,
     AnswerResult,
     Approval,
+    ApprovalAnswer,
     ApprovalRoute,
     ApprovalStepFact,
     EscalationLevel,
@@ -115,7 +116,7 @@ def why(shell: Shell, answer_id: str = "a1") -> AnswerResult:
     return next(each for each in shell.state.answers.values() if each.answer_id == answer_id)
 
 
-def no(shell: Shell, **changes: object) -> object:
+def no(shell: Shell, **changes: object) -> ApprovalAnswer:
     """An answer with its reasons."""
     reasons: dict[str, object] = {"code": AnswerCode.WRONG_TIME, "comment": "not this week"}
     return answer(shell, **(reasons | changes))

@@ -9,6 +9,7 @@ from domain import (
     ApprovalStatus,
     Noticed,
     NoticeReport,
+    Notify,
     Occasion,
     ProposalStatus,
     Verdict,
@@ -48,13 +49,13 @@ def test_the_chain_runs_to_its_end_and_ends_in_no() -> None:
     ]
 
 
-def notices_told(shell: Shell) -> list[object]:
+def notices_told(shell: Shell) -> list[Notify]:
     found = notices(shell)
     for notify in found:
         delivered = tuple(f"{login} by mail" for login in notify.notice.to)
         report = NoticeReport(notice_id=notify.notice.notice_id, delivered=delivered)
         shell.send(Noticed(report=report))
-    return list(found)
+    return found
 
 
 def test_whoever_is_asked_later_may_answer_then_and_not_before() -> None:
