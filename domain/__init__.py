@@ -16,7 +16,7 @@ from domain._account import (
     Signal,
     SupportCase,
 )
-from domain._answering import FITTING, answer_key
+from domain._answering import answer_key
 from domain._approval import (
     Agreement,
     AnswerResult,
@@ -171,6 +171,7 @@ from domain._touch import (
     TouchRecord,
     misdirected,
 )
+from domain._validity import FITTING
 from domain._views import (
     AccountStatus,
     ProposalView,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Final
 
 from domain import _exceptions as exceptions
 from domain import _noticing as noticing
@@ -16,9 +15,9 @@ from domain._approval import (
     Vetting,
     WindowGrant,
 )
-from domain._asking import already, held, holder
 from domain._auditing import is_audited, keep, step
 from domain._base import in_words, one_line
+from domain._dropping import drop
 from domain._editing import edited
 from domain._exception_words import (
     Answer,
@@ -33,21 +32,11 @@ from domain._route import seats_filled
 from domain._settling import settle_touch
 from domain._state import ANSWERS_LIMIT, OpenProposal
 from domain._turn import Turn, trim
+from domain._validity import refusal_of
 from domain._vocabulary import ProposalStatus, ReasonCode
 
 VETTING_LIMIT = 100
 """Answers that may be on their way to governance at the same time."""
-
-FITTING: Final = {
-    ExceptionKind.ACTION: frozenset(
-        {Answer.APPROVE, Answer.REJECT, Answer.MODIFY, Answer.SEND_BACK, Answer.BREAK_GLASS}
-    ),
-    ExceptionKind.AMBIGUITY: frozenset({Answer.SETTLE}),
-    ExceptionKind.IN_DOUBT: frozenset({Answer.SETTLE}),
-    ExceptionKind.CONFLICT: frozenset({Answer.APPROVE, Answer.REJECT}),
-    ExceptionKind.REVIEW: frozenset({Answer.APPROVE, Answer.REJECT}),
-}
-"""What may be said to which kind of exception."""
 
 
 def answer_key(given: ApprovalAnswer) -> str:
@@ -62,7 +51,7 @@ def answer(turn: Turn, event: Answered) -> None:
     if key in turn.state.answers or key in turn.state.vetting:
         return
     approval = turn.state.approvals.get(given.approval_id)
-    refusal = _refusal(turn, approval, given)
+    refusal = refusal_of(approval, given, turn.now)
     if approval is None or refusal is not None:
         _refuse(turn, given, approval, refusal or f"there is no approval {given.approval_id}")
     elif _was_asked(approval, given):
@@ -83,7 +72,7 @@ def vetted(turn: Turn, event: Vetted) -> None:
     if given is None:
         return
     approval = turn.state.approvals.get(given.approval_id)
-    refusal = vetting.refusal or _refusal(turn, approval, given)
+    refusal = vetting.refusal or refusal_of(approval, given, turn.now)
     if approval is None or refusal is not None:
         _refuse(turn, given, approval, refusal or f"there is no approval {given.approval_id}")
         return
@@ -154,10 +143,14 @@ def _reject(turn: Turn, approval: Approval, given: ApprovalAnswer, agreement: Ag
     turn.world_changed()
     turn.note(f"{given.approver} rejected {approval.approval_id}")
     item = turn.state.open.get(approval.proposal_id or "")
-    if approval.kind in {ExceptionKind.ACTION, ExceptionKind.CONFLICT} and item is not None:
-        message = f"rejected by {agreement.in_words}"
+    if approval.kind not in {ExceptionKind.ACTION, ExceptionKind.CONFLICT} or item is None:
+        return
+    message = f"rejected by {agreement.in_words}"
+    if item.status is ProposalStatus.IN_FLIGHT:
+        drop(turn, item, ReasonCode.APPROVAL_REJECTED, message)
+    else:
         turn.close(item, ProposalStatus.DENIED, ReasonCode.APPROVAL_REJECTED, message)
-        _tell_the_proposer(turn, rejected, f"{message}: {given.comment or ''}")
+    _tell_the_proposer(turn, rejected, f"{message}: {given.comment or ''}")
 
 
 def _approve(turn: Turn, approval: Approval, given: ApprovalAnswer, agreement: Agreement) -> None:
@@ -390,64 +383,3 @@ def _tell_the_proposer(turn: Turn, approval: Approval, message: str) -> None:
 def _tell_others(turn: Turn, approval: Approval, message: str) -> None:
     others = (login for login in approval.asked if login != approval.answered_by)
     noticing.tell(turn, approval, Occasion.ANSWERED, message, others)
-
-
-def _refusal(turn: Turn, approval: Approval | None, given: ApprovalAnswer) -> str | None:
-    """Say why an answer cannot count, whoever gives it; None if nothing speaks against it."""
-    if approval is None:
-        return f"there is no approval {given.approval_id} on this account"
-    if approval.status is not ApprovalStatus.PENDING:
-        return already(approval)
-    if approval.route.expires_at <= turn.now:
-        return f"expired at {approval.route.expires_at.isoformat()}"
-    if given.digest != approval.digest:
-        return "the answer is for another version of the action; open the approval again"
-    return _refusal_of_person(turn, approval, given) or _refusal_of_form(approval, given)
-
-
-def _refusal_of_person(turn: Turn, approval: Approval, given: ApprovalAnswer) -> str | None:
-    person, route = given.approver, approval.route
-    if person in route.excluded:
-        return f"{person} proposed this, owns the agent that did, or wrote it; somebody else must answer"
-    if given.answer in {Answer.APPROVE, Answer.BREAK_GLASS} and person in approval.approvers:
-        return f"{person} has approved already, {approval.progress}; somebody else must be the next"
-    held_by = holder(approval, turn.now)
-    if held_by is not None and held_by != person and given.answer is not Answer.BREAK_GLASS:
-        return held(approval)
-    return None
-
-
-def _refusal_of_form(approval: Approval, given: ApprovalAnswer) -> str | None:
-    kind, said = approval.kind, given.answer
-    if said not in FITTING[kind]:
-        fitting = in_words(sorted(each.value for each in FITTING[kind]))
-        return f"{said.value} is no answer to an exception of kind {kind.value}; say {fitting}"
-    if said is not Answer.APPROVE and not (given.comment or "").strip():
-        what = {Answer.REJECT: "rejection"}.get(said, f"{said.value} answer").replace("_", " ")
-        return f"a {what} needs a comment that says why"
-    if said is not Answer.APPROVE and given.code is None and is_audited(approval):
-        return f"a {said.value} answer needs a code that says why, such as wrong_time"
-    if said is Answer.MODIFY and given.changes is None:
-        return "modify needs changes: what is to be different"
-    if said is Answer.SETTLE and kind is ExceptionKind.AMBIGUITY and given.stage is None:
-        return "say which stage the account is in"
-    if said is Answer.SETTLE and kind is ExceptionKind.IN_DOUBT and given.settlement is None:
-        return "say what became of the touch: handed_over or not_handed_over"
-    return _refusal_of_window(approval, given)
-
-
-def _refusal_of_window(approval: Approval, given: ApprovalAnswer) -> str | None:
-    window, route = given.window, approval.route
-    if window is None:
-        return None
-    if given.answer is not Answer.APPROVE or approval.kind is not ExceptionKind.ACTION:
-        return "only an approval of an action can approve the same in advance"
-    if route.window_days is None or route.window_touches is None:
-        return f"{route.route_id or 'this route'} lets nothing be approved in advance"
-    if approval.template is None:
-        return "it is made from no template, so nobody can tell what would be the same"
-    if window.days > route.window_days or window.at_most > route.window_touches:
-        return (
-            f"at most {route.window_touches} touches in {route.window_days} days can be approved in advance"
-        )
-    return None

@@ -50,7 +50,7 @@ def request(turn: Turn, item: OpenProposal, decision: Decision) -> None:
         contact_id=proposal.contact_id,
         template=proposal.template,
         value=proposal.value,
-        route=_without(route, item.edited_by),
+        route=without(route, item.edited_by),
         requested_at=turn.now,
         # Somebody whose answer no longer suffices alone has still agreed to this very digest.
         approvers=tuple(login for login in item.approvers if login in eligible),
@@ -70,8 +70,8 @@ def request(turn: Turn, item: OpenProposal, decision: Decision) -> None:
     turn.note(f"Asked {route.group} about {proposal.action} of {proposal.actor}")
 
 
-def _without(route: ApprovalRoute, editors: tuple[str, ...]) -> ApprovalRoute:
-    """Return a route on which those who have changed the action cannot answer."""
+def without(route: ApprovalRoute, editors: tuple[str, ...]) -> ApprovalRoute:
+    """Return a route on which some persons cannot answer, because they are part of what is asked."""
     if not editors:
         return route
     return route.model_copy(update={"excluded": tuple(dict.fromkeys((*route.excluded, *editors)))})
@@ -146,7 +146,8 @@ def expire(turn: Turn) -> tuple[Approval, ...]:
         step(turn, ended, StepKind.EXPIRED, detail=f"{unanswered}; {approval.route.on_expiry.value}")
         turn.world_changed()
         item = turn.state.open.get(approval.proposal_id or "")
-        if approval.kind in {ExceptionKind.ACTION, ExceptionKind.CONFLICT} and item is not None:
+        ends = approval.kind in {ExceptionKind.ACTION, ExceptionKind.CONFLICT}
+        if ends and item is not None and item.status is not ProposalStatus.IN_FLIGHT:
             denied = approval.route.on_expiry is Verdict.DENY
             status = ProposalStatus.DENIED if denied else ProposalStatus.SUPPRESSED
             turn.close(item, status, ReasonCode.APPROVAL_EXPIRED, unanswered)
@@ -224,7 +225,7 @@ def claim_refusal(
         return None if theirs else f"{event.released_by} has not claimed {event.approval_id}"
     claimant = event.claimed_by
     if claimant in approval.route.excluded:
-        return f"{claimant} proposed this, owns the agent that did, or wrote it; somebody else must answer"
+        return f"{claimant} has a part in this (proposed it, owns the agent that did, or wrote it); another must answer"
     if claimant not in approval.asked and claimant not in approval.route.delegates:
         return f"{claimant} is not in {groups_asked(approval)}"
     if held_by is not None and held_by != claimant:

@@ -149,7 +149,9 @@ def apply_routes(turn: Turn, event: Ruled, asked_ids: tuple[str, ...]) -> None:
             continue
         route = ruling.routes.get(approval_id)
         if route is not None:
-            asking.ask(turn, asked, route)
+            # Two who contradict each other are put to a third.
+            placed = (turn.state.holds[hold].placed_by for hold in asked.holds if hold in turn.state.holds)
+            asking.ask(turn, asked, asking.without(route, (*asked.approved_by, *placed)))
         else:
             why = ruling.unroutable.get(approval_id, "no policy says whom to ask")
             turn.refuse("exception", f"{approval_id} ({asked.kind.value}): {why}")

@@ -7,6 +7,7 @@ from datetime import datetime
 from domain._account import Account, Assessment, Hold, Reading
 from domain._approval import Approval
 from domain._base import Frozen, Identifier, Moment, ShortText
+from domain._exception_words import ExceptionKind
 from domain._play import PlayRun
 from domain._proposal import Decision, Proposal
 from domain._state import AccountState, InDoubt, Moved
@@ -14,6 +15,7 @@ from domain._touch import Recall, TouchRecord
 from domain._vocabulary import PlayStatus, ProposalStatus, ReasonCode
 
 CARD_LINES = 8
+QUESTIONS_SHOWN = 12
 _MARKDOWN = {ord(character): " " for character in "`*[]<>#|\n\r"}
 
 
@@ -157,11 +159,10 @@ def card(state: AccountState) -> str:
         lines += [f"- {_plain(hold.placed_by)}: {_plain(hold.reason)[:160]}" for hold in state.holds.values()]
     if state.pending_approvals:
         lines += ["", "**Waiting for an answer**", ""]
-        lines += [
-            f"- `{a.approval_id}` asks {_plain(a.route.group)} until {_clock(a.route.expires_at)}, "
-            f"then {a.route.on_expiry.value}: {_plain(a.message)}{_progress(a)}"
-            for a in state.pending_approvals
-        ]
+        shown = sorted(state.pending_approvals, key=lambda a: a.route.due_at or a.route.expires_at)
+        lines += [_question_line(a) for a in shown[:QUESTIONS_SHOWN]]
+        if len(shown) > QUESTIONS_SHOWN:
+            lines.append(f"- and {len(shown) - QUESTIONS_SHOWN} more: `tutti inbox`")
     lines += _play_lines(state)
     lines += _starved_lines(state)
     if state.scheduled:
@@ -177,6 +178,16 @@ def card(state: AccountState) -> str:
             f"- {_clock(line.at)} {_plain(line.text)}" for line in reversed(state.timeline[-CARD_LINES:])
         ]
     return "\n".join(lines)
+
+
+def _question_line(a: Approval) -> str:
+    kind = "" if a.kind is ExceptionKind.ACTION else f" ({a.kind.value.replace('_', ' ')})"
+    asked = [a.route.group, *(level.group for level in a.route.levels[: a.level])]
+    due = f", due {_clock(a.route.due_at)}" if a.route.due_at else ""
+    claimed = f"; with {_plain(a.claimed_by)}" if a.claimed_by else ""
+    then = f"until {_clock(a.route.expires_at)}, then {a.route.on_expiry.value}"
+    whom = _plain(", ".join(dict.fromkeys(asked)))
+    return f"- `{a.approval_id}`{kind} asks {whom}{due} {then}: {_plain(a.message)}{_progress(a)}{claimed}"
 
 
 def _progress(approval: Approval) -> str:

@@ -118,9 +118,9 @@ class TestConflicts:
         routed(shell, {})
         return shell
 
-    def answered(self, shell: Shell, said: Answer) -> None:
+    def answered(self, shell: Shell, said: Answer, approver: str = "dana") -> None:
         asked = approval(shell, ExceptionKind.CONFLICT)
-        about = {"approval_id": asked.approval_id, "digest": asked.digest}
+        about = {"approval_id": asked.approval_id, "digest": asked.digest, "approver": approver}
         shell.send(Answered(answer=no(shell, answer=said, **about)))
 
     def test_what_starves_is_put_to_a_person_once(self) -> None:
@@ -167,6 +167,9 @@ class TestConflicts:
         assert "dana approved" in asked.message
         assert "a hold of olga stops it" in asked.message
         self.answered(shell, Answer.APPROVE)
+        assert not why(shell).accepted, "dana has a part in it"
+        shell.state.answers.clear()
+        self.answered(shell, Answer.APPROVE, "mara")
         assert not shell.state.holds
         assert shell.consultation().candidates[0].approved_by == "dana"
 
