@@ -57,6 +57,7 @@ from domain._exception_words import (
     Occasion,
     Risk,
     StepKind,
+    UseKind,
 )
 from domain._machine import Due, Step, advance, next_due, resume
 from domain._messages import (
@@ -121,6 +122,7 @@ from domain._proposal import (
     Proposal,
     RuleHit,
     Score,
+    Use,
 )
 from domain._proposing import conflict_message, known_digest, withdrawal_refusal
 from domain._records import (
@@ -381,6 +383,8 @@ __all__ = [
     "TouchRecord",
     "TouchSettled",
     "TouchStatus",
+    "Use",
+    "UseKind",
     "Verdict",
     "Vet",
     "VetRequest",

@@ -35,6 +35,8 @@ class Account(Frozen):
     tier: Tier = Tier.THREE
     owner: ShortText | None = None
     """Login of the person who owns the account on our side."""
+    sensitive: bool = False
+    """Whether somebody has marked it as one to be careful with; approvals.yaml says what follows."""
 
 
 class Contact(Frozen):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import Field, StringConstraints
@@ -146,7 +147,7 @@ class WindowAsk(Frozen):
 class WindowGrant(Frozen):
     """What a person has approved in advance: one template and action, for a segment and a time."""
 
-    grant_id: ApprovalId
+    grant_id: ShortText
     """That of the approval with which it was given, with the account before it."""
     account_id: Identifier
     """The account on which it was given; without a segment it holds there alone."""
@@ -157,15 +158,33 @@ class WindowGrant(Frozen):
     template: Identifier
     version: ShortText
     """Version of the template: a changed text is another one."""
+    rules: tuple[ShortText, ...] = ()
+    """Ids of the rules that asked; whatever else asks for a person still does."""
+    value: Amount = 0.0
+    """Expected value of what was approved: nothing that is worth more goes out on it."""
+    cost: Amount = 0.0
+    """What it cost: nothing dearer goes out on it."""
+    reach: Annotated[int, Field(ge=1)] = 1
+    """How many people it reached at most: nothing that reaches more goes out on it."""
     at_most: Annotated[int, Field(ge=1)]
-    used: Annotated[int, Field(ge=0)] = 0
-    """How many touches have taken a place by now, as far as whoever reads it knows."""
+    """How many touches, the one it was given with included."""
+    used: Annotated[int, Field(ge=0)] = 1
+    """How many touches have taken a place by now, the one it was given with included."""
     starts_at: Moment
     ends_at: Moment
     given_by: tuple[ShortText, ...]
     """Logins of those who approved it."""
     revoked_by: ShortText | None = None
     revoked_at: Moment | None = None
+
+    @property
+    def left(self) -> int:
+        """How many more touches it lets go out."""
+        return max(self.at_most - self.used, 0)
+
+    def stands(self, moment: datetime) -> bool:
+        """Return whether it can still let a touch go out at a moment."""
+        return self.revoked_at is None and self.starts_at <= moment < self.ends_at and self.left > 0
 
 
 class ApprovalAnswer(Frozen):

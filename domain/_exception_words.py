@@ -67,6 +67,13 @@ class ApprovalStatus(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
+class UseKind(StrEnum):
+    """What a touch says that somebody wrote before: a text under policies/content, or a claim."""
+
+    TEMPLATE = "template"
+    CLAIM = "claim"
+
+
 class Risk(StrEnum):
     """How much harm a wrong yes can do; what is high is never answered in bulk."""
 

@@ -14,6 +14,7 @@ from pydantic import Field
 from domain._account import Account, Circumstances, Contact, Reading
 from domain._base import Frozen, Identifier, Moment, ShortText
 from domain._proposal import Proposal
+from domain._ruling import SettledStage
 from domain._touch import TouchRecord
 from domain._vocabulary import Displacement, PlayStatus, ProposalStatus, ReasonCode, SignalKind
 
@@ -165,6 +166,8 @@ class PlanRequest(Frozen):
     touches: tuple[TouchRecord, ...]
     """Touches that count, oldest first."""
     circumstances: Circumstances = Circumstances()
+    settled: SettledStage | None = None
+    """What a person said the account's stage is, if somebody has."""
     run: PlayRun | None = None
     """The run that shall make its next move: active, or suspended and to be taken up again."""
     move_to: PlayMove | None = None

@@ -9,6 +9,7 @@ from pydantic import Field
 from domain._account import FactName, FactText, Reading
 from domain._base import Amount, Frozen, Identifier, LongText, Moment, Share, ShortText
 from domain._canonical import Plain, digest_of
+from domain._exception_words import UseKind
 from domain._route import ApprovalRoute
 from domain._touch import Handover, PlayRef
 from domain._vocabulary import ReasonCode, Verdict
@@ -149,6 +150,21 @@ class Draw(Frozen):
     """What the touch would add."""
 
 
+class Use(Frozen):
+    """Something that a touch says, in the very version in which it says it."""
+
+    kind: UseKind
+    name: Identifier
+    """The file under policies/content, or the claim in approvals.yaml."""
+    version: ShortText
+    """SHA-256 of what is written there: a changed text is another one."""
+
+    @property
+    def key(self) -> str:
+        """What it is counted by: `template/surge-first-mail@<version>`."""
+        return f"{self.kind.value}/{self.name}@{self.version}"
+
+
 class Decision(Frozen):
     """A verdict on one proposal with everything that led to it."""
 
@@ -179,6 +195,19 @@ class Decision(Frozen):
     """Version of the template that the content was found to be made from."""
     window: ShortText | None = None
     """Set for `allow`: the window approval whose place it takes."""
+    uses: tuple[Use, ...] = ()
+    """What the proposal says: its claims, and its template if its content is what that template gives."""
+
+    @property
+    def template(self) -> Use | None:
+        """The template that its content was found to be made from; None without one."""
+        return next((use for use in self.uses if use.kind is UseKind.TEMPLATE), None)
+
+    @property
+    def asking_rules(self) -> tuple[str, ...]:
+        """Ids of the rules that ask for a person, each once."""
+        asking = (hit for hit in self.hits if hit.effect is Verdict.REQUIRE_APPROVAL and not hit.log_only)
+        return tuple(dict.fromkeys(hit.rule_id for hit in asking))
 
     @property
     def starved(self) -> bool:

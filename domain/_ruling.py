@@ -17,7 +17,7 @@ from domain._account import (
 from domain._approval import Agreement, Approval, ExceptionAsk, WindowGrant
 from domain._base import Amount, Frozen, Identifier, Moment, Share, ShortText
 from domain._exception_words import ExceptionKind
-from domain._proposal import Decision, Proposal
+from domain._proposal import Decision, Proposal, Use
 from domain._route import ApprovalRoute, Delegation
 from domain._stop import Stop
 from domain._touch import TouchRecord
@@ -56,6 +56,8 @@ class Standing(Frozen):
     """For every draw, under `<rule id>/<proposal id>`: from when there is room; a past moment means now."""
     done: dict[str, Annotated[int, Field(ge=0)]] = {}
     """How many touches an actor has made with an action, under `<actor>/<action>`."""
+    used: tuple[ShortText, ...] = ()
+    """Templates and claims that have gone out before, by `Use.key`; what is missing is new."""
 
 
 class Scheduled(Frozen):
@@ -98,6 +100,8 @@ class Candidate(Frozen):
     """The same with moments, and in whose place each was said."""
     glass_broken_by: ShortText | None = None
     """Login of the person who approved it without those who were asked."""
+    made_from: Use | None = None
+    """In records, which withhold contents: the template that its content was found to be made from."""
 
     @property
     def agreed(self) -> tuple[str, ...]:

@@ -23,6 +23,8 @@ from domain import (
     Stop,
     Touch,
     TouchFact,
+    Use,
+    WindowGrant,
 )
 from ledger import (
     _claims,
@@ -35,6 +37,7 @@ from ledger import (
     _schema,
     _stops,
     _underway,
+    _windows,
     _writing,
 )
 from ledger._claims import Claim, OpenClaim
@@ -373,11 +376,60 @@ class Ledger:
             ruling: What it answered.
 
         Returns:
-            False, with nothing written, if a limit that the allowed touch draws on has no room any more:
-            others took it since the standing was read. Read it again and rule again.
+            False, with nothing written, if a limit that the allowed touch draws on, or the window approval
+            that lets it go out, has no room any more: others took it since it was read. Read again and rule
+            again.
         """
         async with self._writing("enter a ruling") as connection:
             return await _rulings.enter(connection, request, ruling)
+
+    async def used(self, uses: Iterable[Use]) -> tuple[str, ...]:
+        """Return those of some templates and claims that have gone out before, by `Use.key`, in order."""
+        async with self._reading("look what has gone out before") as connection:
+            return await _windows.used(connection, uses)
+
+    async def windows(self, *, at: datetime | None = None, limit: int = 1_000) -> tuple[WindowGrant, ...]:
+        """Return window approvals with the places taken in them, the latest first.
+
+        Args:
+            at: Only those that can let a touch go out at this moment. None: all.
+            limit: How many at most.
+        """
+        async with self._reading("read the window approvals") as connection:
+            return await _windows.windows(connection, at, limit)
+
+    async def windows_for(
+        self,
+        wanted: Iterable[tuple[str, str, str, str]],
+        *,
+        account_id: str,
+        now: datetime,
+        judged: Collection[str] = (),
+    ) -> tuple[WindowGrant, ...]:
+        """Return the window approvals that stand and may cover proposals of an account, oldest first.
+
+        Args:
+            wanted: Actor, action, channel and template of each proposal.
+            account_id: Whose proposals they are.
+            now: The moment of the ruling, with time zone.
+            judged: Ids of the proposals: a place that one of them has taken before does not count.
+        """
+        async with self._reading("read the window approvals") as connection:
+            return await _windows.windows_for(connection, wanted, account_id, judged, now)
+
+    async def revoke_window(self, grant_id: str, *, by: str, at: datetime) -> WindowGrant | None:
+        """Take a window approval back; nothing is allowed by it any more. One that was taken back stays so.
+
+        Args:
+            grant_id: Which one.
+            by: Login of the person who takes it back.
+            at: Now, with time zone.
+
+        Returns:
+            The window as it now is; None if there never was one with this id.
+        """
+        async with self._writing("take a window approval back") as connection:
+            return await _windows.revoke(connection, grant_id, by, at)
 
     async def rulings(
         self, *, since: datetime | None = None, after: RulingKey | None = None, limit: int = 1_000

@@ -28,6 +28,7 @@ from domain import (
     TouchFact,
     Verdict,
 )
+from ledger import _windows
 from ledger._engine import POSTGRES, upsert
 from ledger._facts import GOVERNED
 from ledger._room import Viewpoint, room
@@ -117,15 +118,19 @@ async def enter(connection: AsyncConnection, request: RulingRequest, ruling: Rul
     """Enter a ruling inside a write transaction; see `Ledger.enter_ruling`."""
     allowed = next((each for each in ruling.decisions if each.verdict is Verdict.ALLOW), None)
     judged = tuple(sorted(candidate.proposal.proposal_id for candidate in request.candidates))
-    if allowed is not None and allowed.draws:
+    if allowed is not None and (allowed.draws or allowed.window is not None):
         if connection.dialect.name == POSTGRES:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ROOM_LOCK})
         draws = [(allowed.proposal_id, draw) for draw in allowed.draws]
         moments = await room(connection, draws, Viewpoint(request.account_id, judged, request.now))
         if any(moment > request.now for moment in moments.values()):
             return False
+        if allowed.window is not None and not await _windows.has_room(connection, request, allowed.window):
+            return False
     await _give_back(connection, request, judged)
+    await _windows.give_back(connection, request, judged)
     if allowed is not None and not await _overtaken(connection, request, allowed.proposal_id):
+        await _windows.take_place(connection, request, allowed)
         reserve = upsert(_RESERVATIONS, connection.dialect.name)
         await connection.execute(reserve, [_reservation(request, allowed)])
     write = upsert(_RULINGS, connection.dialect.name, _the_last)
@@ -207,15 +212,24 @@ def _row(request: RulingRequest, ruling: Ruling) -> dict[str, Any]:
         "revision": request.revision,
         "seq": request.seq,
         "policy_digest": ruling.policy_digest,
-        "request": _without_content(request),
+        "request": _without_content(request, ruling),
         "outcomes": _OUTCOMES.dump_python(outcomes, mode="json"),
     }
 
 
-def _without_content(request: RulingRequest) -> RulingRequest:
-    """Withhold what no rule reads; whether there is an address, and at which company, is what rules read."""
+def _without_content(request: RulingRequest, ruling: Ruling) -> RulingRequest:
+    """Withhold what no rule reads; whether there is an address, and at which company, is what rules read.
+
+    Whether a content was that of its template can be found out no more, so what was found out is kept.
+    """
+    templates = {decision.proposal_id: decision.template for decision in ruling.decisions}
     candidates = tuple(
-        candidate.model_copy(update={"proposal": _wordless(candidate.proposal)})
+        candidate.model_copy(
+            update={
+                "proposal": _wordless(candidate.proposal),
+                "made_from": templates.get(candidate.proposal.proposal_id),
+            }
+        )
         for candidate in request.candidates
     )
     return request.model_copy(

@@ -387,13 +387,17 @@ class WindowGrantRow(Row, table=True):
 
 
 class WindowUseRow(Row, table=True):
-    """The place that a touch takes in a window approval; given back if the touch does not go out."""
+    """The place that a touch takes in a window approval; given back if the touch does not go out.
+
+    Facts of the account beyond `after_seq` are about what became of it.
+    """
 
     __tablename__ = "window_uses"
 
     grant_id: str = Field(primary_key=True)
     account_id: str = Field(primary_key=True)
     proposal_id: str = Field(primary_key=True)
+    after_seq: int
     at: datetime = Field(sa_type=UtcDateTime)
 
 

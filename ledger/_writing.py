@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col, select
 
 from domain import FactBatch, SettlementFact
+from ledger import _windows
 from ledger._claims import settle_by_hand
 from ledger._engine import upsert
 from ledger._facts import Values, rows_of
@@ -40,6 +41,9 @@ async def record(connection: AsyncConnection, batch: FactBatch) -> int:
     if DecisionRow in pending:
         await _drop_superseded_hits(connection, batch.account_id, pending[DecisionRow])
     await settle_reservations(connection, batch.account_id, batch.facts)
+    applied += await _windows.grant(connection, batch.account_id, batch.facts)
+    await _windows.settle(connection, batch.account_id, batch.facts)
+    await _windows.note_uses(connection, batch.account_id, batch.facts)
     for fact in batch.facts:
         if isinstance(fact, SettlementFact):
             await settle_by_hand(connection, fact)

@@ -112,6 +112,7 @@ def upgrade() -> None:
         _text("grant_id", key=True),
         _text("account_id", key=True),
         _text("proposal_id", key=True),
+        _number("after_seq"),
         _moment("at"),
     )
     op.create_table(
