@@ -27,6 +27,7 @@ SEARCH_ATTRIBUTES = (
     SearchAttributeKey.for_keyword("AccountStage"),
     SearchAttributeKey.for_keyword("AccountTier"),
     SearchAttributeKey.for_int("PendingApprovals"),
+    SearchAttributeKey.for_datetime("ApprovalDueAt"),
     SearchAttributeKey.for_bool("OnHold"),
     SearchAttributeKey.for_datetime("NextTouchAt"),
     SearchAttributeKey.for_keyword("PolicyVersion"),

@@ -86,28 +86,20 @@ class LivePlayer:
             yield await asked
 
     async def _answer(self, given: GivenAnswer) -> ApprovalAnswer:
-        pending = await self._asked(given)
-        return ApprovalAnswer(
-            answer_id=f"{given.proposal}-{given.approver}",
-            approval_id=pending.approval_id,
-            answer=given.answer,
-            approver=given.approver,
-            digest=pending.digest,
-            comment=given.comment,
-        )
+        return given.to(await self._asked(given))
 
     async def _asked(self, given: GivenAnswer) -> Approval:
         """Wait until somebody is asked: on a slow machine that may be later than the script thinks."""
         deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         while True:
             status = await self._accounts.status(self.account_id)
-            pending = next((a for a in status.approvals if a.proposal_id == given.proposal), None)
+            pending = next((a for a in status.approvals if given.meets(a)), None)
             if pending is not None:
                 return pending
             view = next((v for v in status.proposals if v.proposal.proposal_id == given.proposal), None)
-            over = view is None or view.status.final
+            over = given.proposal is not None and (view is None or view.status.final)
             if over or asyncio.get_running_loop().time() > deadline:
-                msg = f"{given.approver} answers about {given.proposal}, but nobody was asked"
+                msg = f"{given.approver} answers about {given.about}, but nobody was asked"
                 raise ScenarioError(msg)
             await asyncio.sleep(0.05)
 

@@ -18,9 +18,14 @@ from domain import (
     Account,
     Amount,
     Answer,
+    AnswerCode,
+    Approval,
+    ApprovalAnswer,
+    Changes,
     Contact,
     Content,
     Duration,
+    ExceptionKind,
     Frozen,
     Hold,
     Identifier,
@@ -31,11 +36,13 @@ from domain import (
     Proposal,
     Reading,
     ReceiptStatus,
+    Settlement,
     Share,
     ShortText,
     Signal,
     SignalKind,
     Stage,
+    WindowAsk,
 )
 from governance import load_document
 
@@ -103,12 +110,48 @@ class WantedTouch(Frozen):
 
 
 class GivenAnswer(Frozen):
-    """A person's answer to whatever approval a proposal is waiting for."""
+    """A person's answer to whatever a proposal is waiting for, or to a question about the account itself."""
 
-    proposal: Identifier
+    proposal: Identifier | None = None
+    kind: ExceptionKind | None = None
+    """What sort of question it is; of several about one proposal, or of one about none."""
     answer: Answer
     approver: ShortText
+    code: AnswerCode | None = None
     comment: LongText | None = None
+    changes: Changes | None = None
+    """With `modify`: what is to be different."""
+    stage: Stage | None = None
+    """With `settle` of readings that disagree: what the account's stage is."""
+    settlement: Settlement | None = None
+    """With `settle` of a touch in doubt: what became of it."""
+    window: WindowAsk | None = None
+    """With `approve`: the same may go out again for a time."""
+
+    @model_validator(mode="after")
+    def _about_one_question(self) -> Self:
+        if self.proposal is None and self.kind is None:
+            msg = "an answer names a proposal, or the kind of a question about the account"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def about(self) -> str:
+        """What people call the question."""
+        return self.proposal or f"the account's {self.kind}"
+
+    def meets(self, approval: Approval) -> bool:
+        """Return whether a question is the one that it answers."""
+        return approval.proposal_id == self.proposal and self.kind in {None, approval.kind}
+
+    def to(self, approval: Approval) -> ApprovalAnswer:
+        """Return the answer to a question, as its approver sends it."""
+        return ApprovalAnswer(
+            answer_id=f"{self.proposal or self.kind}-{self.approver}",
+            approval_id=approval.approval_id,
+            digest=approval.digest,
+            **self.model_dump(exclude={"proposal", "kind"}),
+        )
 
 
 class CameBack(Frozen):

@@ -195,8 +195,7 @@ class Simulator:
     def result(self) -> Simulation:
         """Return what happened, including the facts that were still waiting for the ledger."""
         unasked = [
-            Note(moment, _NOT_ASKED.format(given.approver, given.proposal))
-            for moment, given in self._expected
+            Note(moment, _NOT_ASKED.format(given.approver, given.about)) for moment, given in self._expected
         ]
         notes = sorted((*self.notes, *unasked))
         return Simulation(self.state, (*self.facts, *self.state.outbox), tuple(notes))
@@ -329,18 +328,15 @@ def event_of(step: ScenarioStep, moment: datetime, state: AccountState) -> Event
 
 
 def answer_of(given: GivenAnswer, state: AccountState) -> ApprovalAnswer:
-    """Return a person's answer to the approval that a proposal is waiting for."""
+    """Return a person's answer to the question that it is about.
+
+    Raises:
+        ScenarioError: nobody asks it now.
+    """
     approval = _approval_of(given, state)
     if approval is None:
-        raise ScenarioError(_NOT_ASKED.format(given.approver, given.proposal))
-    return ApprovalAnswer(
-        answer_id=f"{given.proposal}-{given.approver}",
-        approval_id=approval.approval_id,
-        answer=given.answer,
-        approver=given.approver,
-        digest=approval.digest,
-        comment=given.comment,
-    )
+        raise ScenarioError(_NOT_ASKED.format(given.approver, given.about))
+    return given.to(approval)
 
 
 def outcome_of(came_back: CameBack, moment: datetime, touches: Sequence[TouchRecord]) -> Outcome:
@@ -362,7 +358,7 @@ def outcome_of(came_back: CameBack, moment: datetime, touches: Sequence[TouchRec
 
 
 def _approval_of(given: GivenAnswer, state: AccountState) -> Approval | None:
-    return next((a for a in state.pending_approvals if a.proposal_id == given.proposal), None)
+    return next((a for a in state.pending_approvals if given.meets(a)), None)
 
 
 def _touch_of(came_back: CameBack, touches: Sequence[TouchRecord]) -> TouchRecord | None:

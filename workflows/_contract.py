@@ -17,9 +17,14 @@ OBSERVE: Final = "observe"
 REPORT_OUTCOME: Final = "report_outcome"
 ANSWER_APPROVAL: Final = "answer_approval"
 ANSWER_APPROVAL_SIGNAL: Final = "answer_approval_signal"
+CLAIM_APPROVAL: Final = "claim_approval"
+RELEASE_APPROVAL: Final = "release_approval"
+APPROVAL_VIEWED: Final = "approval_viewed"
 POLICY_PUBLISHED: Final = "policy_published"
 STOPS_CHANGED: Final = "stops_changed"
 PROPOSE: Final = "propose"
+WITHDRAW_PROPOSAL: Final = "withdraw_proposal"
+SEED_PROPOSAL: Final = "seed_proposal"
 PLACE_HOLD: Final = "place_hold"
 RELEASE_HOLD: Final = "release_hold"
 START_PLAY: Final = "start_play"
@@ -31,6 +36,7 @@ RECALL_TOUCH: Final = "recall_touch"
 STATUS: Final = "status"
 WHY: Final = "why"
 TIMELINE: Final = "timeline"
+EXCEPTION: Final = "exception"
 
 GOVERN: Final = "govern"
 PROJECT: Final = "project"
@@ -38,13 +44,18 @@ RESOLVE_TOUCH: Final = "resolve_touch"
 HAND_OVER: Final = "hand_over"
 PLAN: Final = "plan"
 RECALL: Final = "recall"
+VET: Final = "vet"
+NOTIFY: Final = "notify"
 
+UNRESOLVED: Final = "AnswerUnresolved"
+"""Type of the error with which an answer ends that a run hands on to the next: ask again with the same id."""
 CONTINUE_AFTER_EVENTS: Final = 400
 """A cold replay costs 0.5-0.7 ms per event: short runs keep every wake-up cheap."""
 
 STAGE_KEY: Final = SearchAttributeKey.for_keyword("AccountStage")
 TIER_KEY: Final = SearchAttributeKey.for_keyword("AccountTier")
 PENDING_APPROVALS_KEY: Final = SearchAttributeKey.for_int("PendingApprovals")
+APPROVAL_DUE_AT_KEY: Final = SearchAttributeKey.for_datetime("ApprovalDueAt")
 ON_HOLD_KEY: Final = SearchAttributeKey.for_bool("OnHold")
 NEXT_TOUCH_AT_KEY: Final = SearchAttributeKey.for_datetime("NextTouchAt")
 POLICY_VERSION_KEY: Final = SearchAttributeKey.for_keyword("PolicyVersion")
@@ -73,6 +84,8 @@ class SearchAttributes(Frozen):
     stage: str | None
     tier: str | None
     pending_approvals: int
+    approval_due_at: datetime | None
+    """By when the first of the pending approvals should be answered."""
     on_hold: bool
     next_touch_at: datetime | None
     policy_version: str | None
@@ -87,6 +100,9 @@ class SearchAttributes(Frozen):
             stage=state.assessment.stage.value if state.assessment else None,
             tier=state.account.tier.value if state.account else None,
             pending_approvals=len(state.pending_approvals),
+            approval_due_at=min(
+                (due for a in state.pending_approvals if (due := a.route.due_at) is not None), default=None
+            ),
             on_hold=bool(state.holds),
             next_touch_at=state.next_touch_at,
             policy_version=state.policy_digest[:VERSION_LENGTH] if state.policy_digest else None,
@@ -109,6 +125,7 @@ _KEYS: Final[dict[str, SearchAttributeKey[Any]]] = {
     "stage": STAGE_KEY,
     "tier": TIER_KEY,
     "pending_approvals": PENDING_APPROVALS_KEY,
+    "approval_due_at": APPROVAL_DUE_AT_KEY,
     "on_hold": ON_HOLD_KEY,
     "next_touch_at": NEXT_TOUCH_AT_KEY,
     "policy_version": POLICY_VERSION_KEY,

@@ -26,6 +26,9 @@ with workflow.unsafe.imports_passed_through():
         HandOver,
         MakePlan,
         Moment,
+        Noticed,
+        NoticeReport,
+        Notify,
         Plan,
         Planned,
         Project,
@@ -39,6 +42,9 @@ with workflow.unsafe.imports_passed_through():
         Ruled,
         Ruling,
         TakeBack,
+        Vet,
+        Vetted,
+        Vetting,
     )
     from workflows import _contract as contract
 
@@ -49,6 +55,12 @@ RECALL_WAITS = timedelta(minutes=10)
 """How long a recall waits for a worker of its channel before the account tries again later."""
 PATIENT = RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=30))
 """Governance and the ledger may be away for long: wait for them, lose nothing."""
+NOTIFY_TIMEOUT = timedelta(seconds=30)
+NOTICE_WAITS = timedelta(minutes=2)
+"""How long one attempt at a notice takes at the most; the account tries again later, and loses nothing."""
+NOTICE_RETRIES = RetryPolicy(
+    initial_interval=timedelta(seconds=2), maximum_interval=timedelta(seconds=30), maximum_attempts=4
+)
 CHANNEL_RETRIES = RetryPolicy(
     initial_interval=timedelta(seconds=1),
     maximum_interval=timedelta(minutes=1),
@@ -79,6 +91,10 @@ class World:
                 await self._hand_over(effect)
             case TakeBack():
                 await self._take_back(effect)
+            case Vet():
+                await self._vet(effect)
+            case Notify():
+                await self._notify(effect)
             case Project():
                 await self._project(effect)
             case Block():
@@ -123,6 +139,52 @@ class World:
             summary=about[:200],
         )
         self._answer(Planned(plan=plan))
+
+    async def _vet(self, effect: Vet) -> None:
+        request = effect.request
+        try:
+            vetting = await workflow.execute_activity(
+                contract.VET,
+                request,
+                result_type=Vetting,
+                start_to_close_timeout=GOVERN_TIMEOUT,
+                retry_policy=PATIENT,
+                summary=f"may this person answer {request.approval.approval_id}?"[:200],
+            )
+        except ActivityError as error:
+            # Only a governance that can never answer ends here: nobody answers by an error.
+            workflow.logger.error("vetting failed for good: %s", error.cause)
+            vetting = Vetting(
+                approval_id=request.approval.approval_id,
+                answer_id=request.answer.answer_id,
+                refusal="nobody could find out whether you may answer this; ask those who were asked by name",
+            )
+        self._answer(Vetted(vetting=vetting))
+
+    async def _notify(self, effect: Notify) -> None:
+        notice = effect.notice
+        try:
+            report = await workflow.execute_activity(
+                contract.NOTIFY,
+                notice,
+                result_type=NoticeReport,
+                start_to_close_timeout=NOTIFY_TIMEOUT,
+                schedule_to_close_timeout=NOTICE_WAITS,
+                retry_policy=NOTICE_RETRIES,
+                summary=f"notify {len(notice.to)} of {notice.card.approval.approval_id}: "
+                f"{notice.occasion.value}"[:200],
+            )
+        except Exception as error:  # noqa: BLE001 - no failing notice may hold up an account: it is tried again
+            cause = error.cause if isinstance(error, ActivityError) else error
+            report = NoticeReport(
+                notice_id=notice.notice_id,
+                # The text of the error may name an address.
+                failed=(f"nobody was reached: {type(cause).__name__}",),
+                try_again=True,
+            )
+        if report.notice_id != notice.notice_id:
+            report = report.model_copy(update={"notice_id": notice.notice_id})
+        self._answer(Noticed(report=report))
 
     async def _project(self, effect: Project) -> None:
         count = len(effect.batch.facts)

@@ -17,6 +17,7 @@ SEARCH_ATTRIBUTES = {
     "AccountStage": "Keyword",
     "AccountTier": "Keyword",
     "PendingApprovals": "Int",
+    "ApprovalDueAt": "Datetime",
     "OnHold": "Bool",
     "NextTouchAt": "Datetime",
     "PolicyVersion": "Keyword",
