@@ -19,15 +19,16 @@ with workflow.unsafe.imports_passed_through():
         ApprovalStatus,
         ApprovalViewed,
         Door,
-        ProposalStatus,
+        ExceptionCard,
         ProposalView,
         ProposalWithdrawn,
         ReasonCode,
         Seeded,
         answer_key,
-        known_digest,
-        view_proposal,
+        card_of,
+        claim_refusal,
         view_status,
+        withdrawal_refusal,
     )
     from workflows import _contract as contract
     from workflows._decoding import read_model
@@ -82,9 +83,10 @@ class Questions(Shell):
         """Take a question on and return it, or say who holds it and until when."""
         event = self._read("claim", ApprovalClaimed, arguments)
         await self._processed(event)
-        approval = self._pending("ClaimRefused", event.approval_id)
-        if approval.claimed_by != event.claimed_by:
-            raise _refusal("ClaimRefused", _held(approval) or f"{event.claimed_by} may not answer this one")
+        approval = self._state.approvals.get(event.approval_id)
+        if approval is None or approval.claimed_by != event.claimed_by:
+            why = claim_refusal(self._state, event, workflow.now()) or "the claim has ended already"
+            raise _refused("ClaimRefused", why)
         return approval
 
     @workflow.update(
@@ -96,9 +98,10 @@ class Questions(Shell):
         """Give a question back and return it, or say who holds it and until when."""
         event = self._read("release", ApprovalReleased, arguments)
         await self._processed(event)
-        approval = self._pending("ReleaseRefused", event.approval_id)
-        if (held := _held(approval)) is not None:
-            raise _refusal("ReleaseRefused", held)
+        approval = self._state.approvals.get(event.approval_id)
+        if approval is None or approval.status is not ApprovalStatus.PENDING or approval.claimed_by:
+            why = claim_refusal(self._state, event, workflow.now()) or "somebody has claimed it since"
+            raise _refused("ReleaseRefused", why)
         return approval
 
     @workflow.signal(name=contract.APPROVAL_VIEWED, description="Somebody was shown the card of a question.")
@@ -115,13 +118,13 @@ class Questions(Shell):
         """End a proposal because whoever made it wants so, and return the status."""
         event = self._read("withdrawal", ProposalWithdrawn, arguments)
         await self._processed(event)
-        kind, name = "WithdrawalRefused", event.proposal_id
-        if known_digest(self._state, name) is None:
-            raise _refusal(kind, f"there is no proposal {name} on this account")
-        item, view = self._state.open.get(name), view_proposal(self._state, name)
+        item = self._state.open.get(event.proposal_id)
+        ended = self._state.closed.get(event.proposal_id)
         on_its_way_out = item is not None and item.exit_reason is not None
-        if view is not None and view.reason is not ReasonCode.WITHDRAWN and not on_its_way_out:
-            raise _refusal(kind, _why_it_stands(view, event.withdrawn_by))
+        withdrawn = ended is not None and ended.reason is ReasonCode.WITHDRAWN
+        if not (on_its_way_out or withdrawn):
+            why = withdrawal_refusal(self._state, event) or f"{event.proposal_id} cannot be taken back"
+            raise _refused("WithdrawalRefused", why)
         return view_status(self._state)
 
     @workflow.update(
@@ -134,18 +137,17 @@ class Questions(Shell):
         await self._processed(event)
         return await self._first_ruling(event.proposal)
 
+    @workflow.query(
+        name=contract.EXCEPTION,
+        description="Everything that a person needs to answer one question. Takes the id of its approval.",
+    )
+    def exception(self, approval_id: str) -> ExceptionCard | None:
+        """Return the card of a question; None if the account does not remember it."""
+        return card_of(self._state, approval_id)
+
     def _is_vetted(self, answer: ApprovalAnswer) -> bool:
         """Whether governance is being asked if the person may answer."""
-        key = answer_key(answer)
-        return any(answer_key(waiting) == key for waiting in self._state.vetting.values())
-
-    def _pending(self, kind: str, approval_id: str) -> Approval:
-        approval = self._state.approvals.get(approval_id)
-        if approval is None:
-            raise _refusal(kind, f"there is no approval {approval_id} on this account")
-        if approval.status is not ApprovalStatus.PENDING:
-            raise _refusal(kind, _already(approval))
-        return approval
+        return answer_key(answer) in self._state.vetting
 
 
 def _by_signal(arguments: tuple[object, ...]) -> ApprovalAnswer:
@@ -154,31 +156,6 @@ def _by_signal(arguments: tuple[object, ...]) -> ApprovalAnswer:
     return answer if answer.via is not Door.UPDATE else answer.model_copy(update={"via": Door.SIGNAL})
 
 
-def _held(approval: Approval) -> str | None:
-    """Say who has taken a question on; None if nobody has."""
-    if approval.claimed_by is None:
-        return None
-    until = f" until {approval.claimed_until.isoformat()}" if approval.claimed_until else ""
-    return f"held by {approval.claimed_by}{until}"
-
-
-def _already(approval: Approval) -> str:
-    """Say how a question that is over ended."""
-    by = f" by {approval.answered_by}" if approval.answered_by else ""
-    at = f" at {approval.answered_at.isoformat()}" if approval.answered_at else ""
-    return f"already {approval.status.value}{by}{at}"
-
-
-def _why_it_stands(view: ProposalView, who: str) -> str:
-    """Say why a proposal was not taken back."""
-    proposal = view.proposal
-    if view.status.final:
-        return f"{proposal.proposal_id} has ended already: {view.status.value}"
-    if view.status is ProposalStatus.IN_FLIGHT:
-        return f"{proposal.proposal_id} is with its channel; have the touch taken back instead"
-    return f"{who} may not take back {proposal.proposal_id} of {proposal.actor}"
-
-
-def _refusal(kind: str, why: str) -> ApplicationError:
+def _refused(kind: str, why: str) -> ApplicationError:
     """Return the error with which an update ends that the account has refused, and recorded as refused."""
     return ApplicationError(why, type=kind, non_retryable=True)
