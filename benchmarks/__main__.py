@@ -19,6 +19,7 @@ from benchmarks import (
     _governance,
     _handover,
     _imports,
+    _inbox,
     _nemesis,
     _plays,
     _replay,
@@ -41,6 +42,7 @@ _BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
         _handover,
         _throughput,
         _imports,
+        _inbox,
         _demo,
         _nemesis,
     )

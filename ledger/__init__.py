@@ -7,6 +7,7 @@ rulings themselves are owned by this room, because they outlive and span account
 
 from ledger._claims import Claim, ClaimState, OpenClaim
 from ledger._errors import LedgerError, LedgerFault
+from ledger._inbox import Inbox, InboxFilter, InboxItem
 from ledger._ledger import Ledger
 from ledger._notices import (
     NoticeAbout,
@@ -26,6 +27,9 @@ __all__ = [
     "Claim",
     "ClaimState",
     "HitCounts",
+    "Inbox",
+    "InboxFilter",
+    "InboxItem",
     "Ledger",
     "LedgerError",
     "LedgerFault",

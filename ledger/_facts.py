@@ -9,7 +9,9 @@ from typing import Any, Final
 from domain import (
     AccountFact,
     AnswerFact,
+    Approval,
     ApprovalFact,
+    ApprovalStatus,
     ApprovalStepFact,
     ContactFact,
     DecisionFact,
@@ -164,10 +166,36 @@ def _approval(fact: ApprovalFact, account_id: str) -> Rows:
             "action": approval.action,
             "actor": approval.actor,
             "risk": approval.route.risk.value,
-            "due_at": approval.route.due_at,
+            "requested_at": approval.requested_at,
+            # Asked before there were due dates: an answer was expected while it was taken.
+            "due_at": approval.route.due_at or approval.route.expires_at,
             "expires_at": approval.route.expires_at,
         },
     )
+    for login, barred in concerned(approval):
+        yield (
+            t.ApprovalPersonRow,
+            {
+                "login": login,
+                "account_id": account_id,
+                "approval_id": approval.approval_id,
+                "seq": fact.seq,
+                "barred": barred,
+            },
+        )
+
+
+def concerned(approval: Approval) -> Iterator[tuple[str, bool]]:
+    """Yield the login of everybody whom an open question concerns, and whether they may not answer it.
+
+    Those who may not are told of, too: somebody may stand in for a colleague who was asked, and be barred.
+    """
+    if approval.status is not ApprovalStatus.PENDING:
+        return
+    barred = dict.fromkeys((*approval.route.excluded, *approval.approvers))
+    yield from ((login, True) for login in barred)
+    answering = dict.fromkeys((*approval.asked, *approval.route.delegates))
+    yield from ((login, False) for login in answering if login not in barred)
 
 
 @rows_of.register

@@ -11,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from domain import (
     Account,
+    Approval,
+    ApprovalStepFact,
     Decision,
     Draw,
     FactBatch,
@@ -28,6 +30,7 @@ from domain import (
 )
 from ledger import (
     _claims,
+    _inbox,
     _notices,
     _preflight,
     _reading,
@@ -43,6 +46,7 @@ from ledger import (
 from ledger._claims import Claim, OpenClaim
 from ledger._engine import Place, open_reader, open_writer, place_of
 from ledger._errors import told_as_ledger_error
+from ledger._inbox import Inbox, InboxFilter
 from ledger._notices import NoticeAbout, NoticeClaim, NoticeEntry, NoticeKey, NoticeStatus
 from ledger._preflight import Preflight
 from ledger._releases import Release, ReleaseKind
@@ -453,6 +457,27 @@ class Ledger:
         """Return the latest decisions in which a rule had its say, latest first."""
         async with self._reading("read what a rule said") as connection:
             return await _rulings.recent_hits(connection, rule_id, limit)
+
+    async def inbox(self, wanted: InboxFilter, *, at: datetime, limit: int = 50) -> Inbox:
+        """Return the open questions to people over all accounts: what is due first, then what is riskier.
+
+        Args:
+            wanted: Which of them.
+            at: Now, with time zone: what is overdue, and who stands in for whom.
+            limit: How many are listed at most; all are counted.
+        """
+        async with self._reading("read the inbox") as connection:
+            return await _inbox.inbox(connection, wanted, at, limit)
+
+    async def approval(self, account_id: str, approval_id: str) -> Approval | None:
+        """Return a question to people as it stands or ended; None if the ledger knows of none."""
+        async with self._reading("look up an approval") as connection:
+            return await _inbox.approval(connection, account_id, approval_id)
+
+    async def approval_trail(self, account_id: str, approval_id: str) -> list[ApprovalStepFact]:
+        """Return what happened to a question to people, oldest first."""
+        async with self._reading("read what happened to an approval") as connection:
+            return await _inbox.trail(connection, account_id, approval_id)
 
     async def account_exists(self, account_id: str) -> bool:
         """Tell whether a profile of the account has arrived."""

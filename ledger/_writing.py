@@ -16,11 +16,24 @@ from ledger import _windows
 from ledger._claims import settle_by_hand
 from ledger._engine import upsert
 from ledger._facts import Values, rows_of
+from ledger._inbox import drop_superseded_persons
 from ledger._rulings import settle_reservations
-from ledger._tables import PROJECTION, DecisionRow, PolicySetRow, Row, RuleHitRow, SuppressionRow, table_of
+from ledger._tables import (
+    PROJECTION,
+    ApprovalPersonRow,
+    ApprovalRow,
+    DecisionRow,
+    PolicySetRow,
+    Row,
+    RuleHitRow,
+    SuppressionRow,
+    table_of,
+)
 
 _SUPPRESSIONS = table_of(SuppressionRow)
 _ONE: ColumnElement[int] = literal_column("1")
+_PARTS = (RuleHitRow, ApprovalPersonRow)
+"""Rows that belong to another row of the same fact, which counts for them."""
 
 
 async def record(connection: AsyncConnection, batch: FactBatch) -> int:
@@ -37,9 +50,11 @@ async def record(connection: AsyncConnection, batch: FactBatch) -> int:
     for row in PROJECTION:
         if row in pending:
             written = await _write(connection, table_of(row), pending[row], _later)
-            applied += written if row is not RuleHitRow else 0
+            applied += written if row not in _PARTS else 0
     if DecisionRow in pending:
         await _drop_superseded_hits(connection, batch.account_id, pending[DecisionRow])
+    if ApprovalRow in pending:
+        await drop_superseded_persons(connection, batch.account_id, pending[ApprovalRow])
     await settle_reservations(connection, batch.account_id, batch.facts)
     applied += await _windows.grant(connection, batch.account_id, batch.facts)
     await _windows.settle(connection, batch.account_id, batch.facts)

@@ -32,6 +32,7 @@ TABLES = (
     "rule_hits",
     "approvals",
     "approval_answers",
+    "approval_persons",
     "approval_steps",
     "touches",
     "outcomes",

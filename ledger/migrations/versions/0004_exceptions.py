@@ -3,13 +3,16 @@
 The way back forgets all of them; a rebuild brings back what the accounts themselves know.
 """
 
+import json
+
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0004"
 down_revision = "0003"
 
-_INBOX = ("kind", "rule_id", "action", "actor", "risk", "due_at")
+_INBOX = ("kind", "rule_id", "action", "actor", "risk", "requested_at", "due_at")
+_COUNTED_BY = ["status", "due_at", "requested_at", "account_id", "approval_id"]
 
 
 def _inbox() -> tuple[sa.Column[object], ...]:
@@ -19,6 +22,7 @@ def _inbox() -> tuple[sa.Column[object], ...]:
         sa.Column("action", sa.String(), nullable=True),
         sa.Column("actor", sa.String(), nullable=True),
         sa.Column("risk", sa.String(), nullable=False, server_default="normal"),
+        sa.Column("requested_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
     )
 
@@ -39,19 +43,43 @@ def _whole(*, null: bool = False) -> sa.Column[object]:
     return sa.Column("body", sa.JSON(), nullable=null)
 
 
+def _ask_again() -> None:
+    """Fill the inboxes with what was asked before there were any."""
+    asked = sa.text("SELECT account_id, approval_id, seq, body FROM approvals WHERE status = 'pending'")
+    rows = []
+    for account_id, approval_id, seq, body in op.get_bind().execute(asked):
+        route = (json.loads(body) if isinstance(body, str) else body)["approval"]["route"]
+        barred = frozenset(route["excluded"])
+        rows += [
+            {
+                "login": login,
+                "account_id": account_id,
+                "approval_id": approval_id,
+                "seq": seq,
+                "barred": login in barred,
+            }
+            for login in sorted({*route["approvers"], *barred})
+        ]
+    names = ("login", "account_id", "approval_id", "seq", "barred")
+    op.bulk_insert(sa.table("approval_persons", *(sa.column(name) for name in names)), rows)
+
+
 def upgrade() -> None:
     with op.batch_alter_table("approvals") as approvals:
         for column in _inbox():
             approvals.add_column(column)
         approvals.alter_column("proposal_id", existing_type=sa.String(), nullable=True)
-        approvals.create_index("ix_approvals_inbox", ["status", "due_at"])
+        approvals.create_index("ix_approvals_inbox", _COUNTED_BY)
+    op.execute("UPDATE approvals SET requested_at = at, due_at = expires_at")
     op.create_table(
         "approval_persons",
         _text("login", key=True),
         _text("account_id", key=True),
         _text("approval_id", key=True),
         _number("seq"),
+        sa.Column("barred", sa.Boolean(), nullable=False),
     )
+    _ask_again()
     op.create_table(
         "approval_steps",
         _text("account_id", key=True),
