@@ -13,7 +13,18 @@ from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
 
-_UNFOLDED = frozenset({"list-unsubscribe", "message-id", "x-tutti-touch", "x-tutti-token"})
+_UNFOLDED = frozenset(
+    {
+        "in-reply-to",
+        "list-unsubscribe",
+        "message-id",
+        "references",
+        "reply-to",
+        "x-tutti-notice",
+        "x-tutti-token",
+        "x-tutti-touch",
+    }
+)
 _BREAKING = frozenset({"Cc", "Zl", "Zp", "Cs"})  # controls, line and paragraph ends, broken characters
 _MAX_LINE = 998  # RFC 5322, without the line end
 

@@ -39,15 +39,18 @@ class Templates:
     Args:
         folder: Where the templates are; they may include one another.
         trials: Values for each template that is used, to find what fails before the first touch.
+        shared: A folder for what is not in the first.
 
     Raises:
         ChannelSettingsError: A template is missing or fails; names file and line.
     """
 
-    def __init__(self, folder: Path, trials: Mapping[str, Iterable[Values]]) -> None:
+    def __init__(
+        self, folder: Path, trials: Mapping[str, Iterable[Values]], *, shared: Path | None = None
+    ) -> None:
         self._folder = folder.resolve()
         self._environment = ImmutableSandboxedEnvironment(
-            loader=FileSystemLoader(self._folder),
+            loader=FileSystemLoader([self._folder, *([shared] if shared is not None else [])]),
             undefined=StrictUndefined,
             autoescape=lambda name: name is not None and name.endswith(".html.j2"),
             trim_blocks=True,
