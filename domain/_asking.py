@@ -225,7 +225,8 @@ def claim_refusal(
         return None if theirs else f"{event.released_by} has not claimed {event.approval_id}"
     claimant = event.claimed_by
     if claimant in approval.route.excluded:
-        return f"{claimant} has a part in this (proposed it, owns the agent that did, or wrote it); another must answer"
+        part = "proposed it, owns the agent that did, or wrote it"
+        return f"{claimant} has a part in this ({part}); somebody else must answer"
     if claimant not in approval.asked and claimant not in approval.route.delegates:
         return f"{claimant} is not in {groups_asked(approval)}"
     if held_by is not None and held_by != claimant:

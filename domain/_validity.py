@@ -39,7 +39,8 @@ def refusal_of(approval: Approval | None, given: ApprovalAnswer, now: datetime) 
 def _refusal_of_person(approval: Approval, given: ApprovalAnswer, now: datetime) -> str | None:
     person, route = given.approver, approval.route
     if person in route.excluded:
-        return f"{person} has a part in this (proposed it, owns the agent that did, or wrote it); another must answer"
+        part = "proposed it, owns the agent that did, or wrote it"
+        return f"{person} has a part in this ({part}); somebody else must answer"
     if given.answer in {Answer.APPROVE, Answer.BREAK_GLASS} and person in approval.approvers:
         return f"{person} has approved already, {approval.progress}; somebody else must be the next"
     held_by = holder(approval, now)
