@@ -6,6 +6,7 @@ them. Governance, planner and state machine are the real ones, under a virtual c
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
@@ -15,10 +16,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from domain import (
+    GENESIS,
+    LOGGED,
     Answer,
+    AnswerCode,
     Answered,
+    AnswerFact,
+    Approval,
     ApprovalAnswer,
+    ApprovalClaimed,
+    ApprovalFact,
+    Changes,
     Consent,
+    Content,
     Event,
     Hold,
     HoldPlaced,
@@ -30,13 +40,18 @@ from domain import (
     PlayAsk,
     PlayAsked,
     PlayStatus,
+    ProposalWithdrawn,
     Proposed,
     ReceiptStatus,
     Role,
+    Seeded,
+    Settlement,
     SignalKind,
+    Stage,
     Touch,
     TouchFact,
     TouchStatus,
+    answer_key,
 )
 from governance import PolicySet, compile_policy_set
 from tests.builders import account, contact, proposal, signal
@@ -56,6 +71,8 @@ STARTERS = (
     SignalKind.SUPPORT_CASE,
     SignalKind.MEETING_HELD,
 )
+AGENTS = ("sdr-agent", "nurture", "plays", "executive-office")
+ANSWERERS = ("dana.reyes", "tom.okafor", "lena.fischer", "mara.lindqvist", "mallory", *AGENTS)
 HORIZON = timedelta(days=200)
 """Longer than any proposal or play lasts: by then everything has come to its end."""
 
@@ -76,6 +93,7 @@ class OneAccount(RuleBasedStateMachine):
         super().__init__()
         self.count = 0
         self.proposed: set[str] = set()
+        self.planted: set[str] = set()
         self.objected: dict[str, datetime] = {}
         self.sim = Simulator(policies(), "northwind", MONDAY)
 
@@ -181,22 +199,62 @@ class OneAccount(RuleBasedStateMachine):
     def release(self, number: int) -> None:
         self.happen(HoldReleased(hold_id=f"h{number}", released_by="dana.reyes"))
 
+    @rule(person=st.sampled_from(sorted(PEOPLE)))
+    def plant(self, person: str) -> None:
+        """A bad proposal that tests the approvers."""
+        planted = proposal(f"s{self.number()}", contact_id=person, value=1_000_000.0, propensity=1.0)
+        self.planted.add(planted.proposal_id)
+        self.happen(Seeded(proposal=planted, seeded_by="dana.reyes"))
+
     @precondition(lambda self: bool(self.sim.state.pending_approvals))
-    @rule(approve=st.booleans())
-    def answer(self, *, approve: bool) -> None:
-        approval = self.sim.state.pending_approvals[0]
-        allowed = sorted(set(approval.route.approvers) - set(approval.route.excluded))
-        if not allowed:
-            return
+    @rule(
+        who=st.sampled_from(ANSWERERS),
+        said=st.sampled_from(list(Answer)),
+        which=st.integers(0, 5),
+        code=st.sampled_from([None, *AnswerCode]),
+        comment=st.sampled_from([None, "because"]),
+        right=st.booleans(),
+    )
+    def answer(
+        self,
+        *,
+        who: str,
+        said: Answer,
+        which: int,
+        code: AnswerCode | None,
+        comment: str | None,
+        right: bool,
+    ) -> None:
+        """Anybody says anything about any question."""
+        pending = self.sim.state.pending_approvals
+        approval = pending[which % len(pending)]
         given = ApprovalAnswer(
             answer_id=f"a{self.number()}",
             approval_id=approval.approval_id,
-            answer=Answer.APPROVE if approve else Answer.REJECT,
-            approver=allowed[0],
-            digest=approval.digest,
-            comment="because",
+            answer=said,
+            approver=who,
+            digest=approval.digest if right else "0" * 64,
+            code=code,
+            comment=comment,
+            changes=Changes(content=Content(subject="Better", text=f"said by {who}")),
+            stage=Stage.ENGAGED,
+            settlement=Settlement.NOT_HANDED_OVER,
         )
         self.happen(Answered(answer=given))
+        assert self.sim.state.answers[answer_key(given)].accepted <= right, "promise 6"
+
+    @precondition(lambda self: bool(self.sim.state.pending_approvals))
+    @rule(who=st.sampled_from(ANSWERERS))
+    def claim(self, who: str) -> None:
+        approval_id = self.sim.state.pending_approvals[0].approval_id
+        self.happen(ApprovalClaimed(approval_id=approval_id, claimed_by=who))
+
+    @precondition(lambda self: bool(self.sim.state.open))
+    @rule(who=st.sampled_from(ANSWERERS), which=st.integers(0, 5))
+    def withdraw(self, who: str, which: int) -> None:
+        ids = sorted(self.sim.state.open)
+        taken = ProposalWithdrawn(proposal_id=ids[which % len(ids)], withdrawn_by=who, reason="x")
+        self.happen(taken)
 
     @rule(hours=st.integers(1, 240))
     def wait(self, hours: int) -> None:
@@ -251,6 +309,40 @@ class OneAccount(RuleBasedStateMachine):
         assert all(sum(start <= at < start + timedelta(days=7) for at in mails) <= 3 for start in mails), (
             "promise 3: at most three e-mails a week"
         )
+
+    @invariant()
+    def only_what_people_agreed_to(self) -> None:
+        """Promises 6 and 9: what was asked about goes out with a yes to that digest, of who may say it."""
+        facts = (*self.sim.facts, *self.sim.state.outbox)
+        yes: dict[str, set[str]] = defaultdict(set)
+        asked: dict[str, Approval] = {}
+        for fact in facts:
+            match fact:
+                case ApprovalFact():
+                    asked[fact.approval.approval_id] = fact.approval
+                case AnswerFact() if fact.result.accepted:
+                    approval = asked[fact.answer.approval_id]
+                    assert fact.answer.approver not in approval.route.excluded, "promise 9"
+                    assert fact.answer.approver not in AGENTS, "promise 9"
+                    if fact.answer.answer in {Answer.APPROVE, Answer.BREAK_GLASS}:
+                        yes[approval.digest].add(fact.answer.approver)
+                case TouchFact():
+                    assert fact.touch.proposal_id not in self.planted, "a planted test never goes out"
+                    if fact.touch.approved_by is not None:
+                        assert yes[fact.touch.digest], "promise 6"
+
+    @invariant()
+    def the_log_holds_together(self) -> None:
+        """Promise 12, the account's half: every link follows the one before."""
+        previous, number = GENESIS, 0
+        for fact in (*self.sim.facts, *self.sim.state.outbox):
+            if fact.type not in LOGGED:
+                continue
+            assert fact.link is not None
+            number += 1
+            assert (fact.link.number, fact.link.previous) == (number, previous)
+            previous = fact.link.digest
+        assert (self.sim.state.chain.number, self.sim.state.chain.digest) == (number, previous)
 
     def in_order(self, at: datetime, touch: Touch) -> None:
         whom = touch.recipient.contact_id if touch.recipient else None
