@@ -29,6 +29,7 @@ from governance._replay import (
 )
 from governance._schemas import schemas
 from governance._source import Document, Place, PolicyFileError, Problem, load_document
+from governance._vetting import delegation_problem, vet
 from governance.families._interpretation import read_signal, reconcile
 from governance.plays._entry import with_plays
 from governance.plays._loading import load_play
@@ -65,6 +66,7 @@ __all__ = [
     "Warn",
     "assess",
     "compile_policy_set",
+    "delegation_problem",
     "diff",
     "draws",
     "interpret",
@@ -81,6 +83,7 @@ __all__ = [
     "run_case",
     "schemas",
     "tracked",
+    "vet",
 ]
 
 

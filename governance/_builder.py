@@ -23,6 +23,7 @@ class Roll:
         persons: Logins of the persons; None while people.yaml cannot be read.
         actors: Ids of all actors; None while people.yaml cannot be read.
         groups: Members of each group by its name; None while people.yaml cannot be read.
+        hours: Names of the groups that have business hours; None while people.yaml cannot be read.
         channels: Names of the channels; None while channels.yaml cannot be read.
         problems: Every mistake found so far.
         taken: Rule ids with the place where each was given.
@@ -31,6 +32,7 @@ class Roll:
     persons: frozenset[str] | None = None
     actors: frozenset[str] | None = None
     groups: Mapping[str, frozenset[str]] | None = None
+    hours: frozenset[str] | None = None
     channels: frozenset[str] | None = None
     problems: list[Problem] = field(default_factory=list)
     taken: dict[str, Place] = field(default_factory=dict)

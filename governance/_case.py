@@ -11,6 +11,7 @@ from domain import (
     Candidate,
     Circumstances,
     Contact,
+    Delegation,
     Handover,
     Medium,
     ReasonCode,
@@ -180,6 +181,7 @@ class Case:
         touches: Touches that count: all but the released ones.
         rejected: Released touches of which something came back: an address that does not exist.
         now: The moment of the ruling.
+        delegations: Who answers in whose place.
         hits: What the rules have said so far.
     """
 
@@ -196,6 +198,7 @@ class Case:
     touches: tuple[TouchRecord, ...]
     rejected: tuple[TouchRecord, ...]
     now: datetime
+    delegations: tuple[Delegation, ...] = ()
     hits: list[RuleHit] = field(default_factory=list)
 
     def holds(self, when: Condition | None, origin: Origin) -> bool:

@@ -39,8 +39,8 @@ class Expectation(PolicyModel):
     """The exact moment to which it is deferred."""
     waits: Duration | None = None
     """How long it is deferred, counted from `now`; instead of `until`."""
-    asks: Identifier | None = None
-    """The group that is asked."""
+    asks: ShortText | None = None
+    """The group that is asked; several in words: legal and sales-leadership."""
     fires: tuple[ShortText, ...] = ()
     """Ids of rules that must have something to say, whether they decide or not."""
     silent: tuple[ShortText, ...] = ()

@@ -24,6 +24,7 @@ from governance._facts import account_facts, assessment_facts, days_since
 from governance._hearing import Hearing, World, good_until, hear, telling_order
 from governance._limits import Timeline
 from governance._policy_set import PolicySet
+from governance.families._approvals import asks_about, route_asks
 from governance.families._arbitration import place_of, starving
 from governance.families._interpretation import reconcile
 
@@ -61,6 +62,7 @@ def rule(policies: PolicySet, request: RulingRequest) -> Ruling:
     candidates = sorted(request.candidates, key=lambda each: (each.received_at, each.proposal.proposal_id))
     hearings = [hear(world, candidate) for candidate in candidates]
     arbitrate(world, hearings)
+    asking = route_asks(policies.approvals, policies.people, request)
     ids = sorted(candidate.proposal.proposal_id for candidate in candidates)
     return Ruling(
         revision=request.revision,
@@ -68,6 +70,9 @@ def rule(policies: PolicySet, request: RulingRequest) -> Ruling:
         assessment=assessment,
         decisions=tuple(_decide(world, hearing, ids) for hearing in hearings),
         decision_window_seconds=policies.decision_window.total_seconds(),
+        routes=asking.routes,
+        unroutable=asking.unroutable,
+        asks_about=asks_about(policies.approvals),
     )
 
 

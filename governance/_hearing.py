@@ -233,6 +233,7 @@ def _open_case(world: World, hearing: Hearing) -> Case | None:
         touches=world.touches,
         rejected=world.rejected,
         now=request.now,
+        delegations=request.delegations,
     )
 
 

@@ -17,6 +17,7 @@ from domain import RuleMode
 from governance._outline import Entry, Loc, Sheet, comparable, outline
 from governance._source import Problem
 from governance.cel._conditions import ConditionError, EvaluationError, Vocabulary
+from governance.families._routes import AskEntry
 from governance.plays import PlayFile, advise
 
 if TYPE_CHECKING:
@@ -265,11 +266,20 @@ def _unused(desks: Mapping[str, _Desk]) -> None:
         if _ANY not in usable and channel.name not in usable:
             message = f"no grant in authority.yaml covers the channel {channel.name}, so nobody may use it"
             channels.warn(channels.named(channel), "unused-channel", message)
-    asked = {str(entry.value("group")) for entry in desks["approvals.yaml"].sheet.entries}
+    asked = _asked(desks["approvals.yaml"].sheet)
     for group in people.section("groups"):
         if group.name not in asked:
             message = f"no route in approvals.yaml asks the group {group.name}"
             people.warn(people.named(group), "unused-group", message)
+
+
+def _asked(sheet: Sheet) -> set[str]:
+    """Return the groups that any part of approvals.yaml names."""
+    routes = [entry.content for entry in sheet.entries if isinstance(entry.content, AskEntry)]
+    named = {setting.value for setting in sheet.settings if setting.loc[-1] == "group"}
+    for route in routes:
+        named |= {route.group, *(route.groups or ()), *(level.to for level in route.escalate)}
+    return {str(name) for name in named}
 
 
 def _unused_contents(desks: Mapping[str, _Desk], policies: PolicySet) -> None:

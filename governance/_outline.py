@@ -196,6 +196,9 @@ def _sort_out(  # noqa: PLR0913, PLR0917 - a walk carries what it has found
         listed = raw if isinstance(raw, list) else value
         for index, each in enumerate(value):
             _sort_out(file, (*loc, index), each, listed[index], entries, settings)
+    elif isinstance(value, PolicyModel) and _holds_named(value):
+        for key, each, inner in _fields(value, raw):
+            _sort_out(file, (*loc, key), each, inner, entries, settings)
     elif isinstance(value, Mapping):
         for key, each in value.items():
             inner = raw[key] if isinstance(raw, dict) and key in raw else each
@@ -212,6 +215,17 @@ def _setting_name(loc: Loc) -> str:
 
 def _is_named(value: object) -> bool:
     return isinstance(value, PolicyModel) and _name_of(value) is not None
+
+
+def _holds_named(model: PolicyModel) -> bool:
+    """Tell whether a part without a name of its own is made of rules."""
+    return any(
+        _is_named(value := getattr(model, name)) or _is_part(value) for name in type(model).model_fields
+    )
+
+
+def _is_part(value: object) -> bool:
+    return isinstance(value, PolicyModel) and _holds_named(value)
 
 
 def _name_of(model: PolicyModel) -> str | None:

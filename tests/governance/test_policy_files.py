@@ -199,6 +199,7 @@ def test_the_door_of_governance_is_pinned() -> None:
         "Warn",
         "assess",
         "compile_policy_set",
+        "delegation_problem",
         "diff",
         "draws",
         "interpret",
@@ -215,6 +216,7 @@ def test_the_door_of_governance_is_pinned() -> None:
         "run_case",
         "schemas",
         "tracked",
+        "vet",
     ]
 
 
