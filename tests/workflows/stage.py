@@ -52,9 +52,11 @@ PATIENCE_SECONDS = 20.0
 _T = TypeVar("_T")
 
 
-async def until(look: Callable[[], Awaitable[_T | None]], what: str) -> _T:
+async def until(
+    look: Callable[[], Awaitable[_T | None]], what: str, patience: float = PATIENCE_SECONDS
+) -> _T:
     """Wait for a condition; `look` returns what was waited for, or None."""
-    deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+    deadline = asyncio.get_running_loop().time() + patience
     while (found := await look()) is None:
         assert asyncio.get_running_loop().time() < deadline, f"waited in vain for {what}"
         await asyncio.sleep(0.02)
@@ -97,12 +99,14 @@ class Stage:
             await asyncio.gather(*(self.accounts.propose(self.account_id, item) for item in proposals))
         )
 
-    async def status_when(self, holds: Callable[[AccountStatus], bool], what: str) -> AccountStatus:
+    async def status_when(
+        self, holds: Callable[[AccountStatus], bool], what: str, patience: float = PATIENCE_SECONDS
+    ) -> AccountStatus:
         async def look() -> AccountStatus | None:
             status = await self.accounts.status(self.account_id)
             return status if holds(status) else None
 
-        return await until(look, what)
+        return await until(look, what, patience)
 
     @property
     def handle(self) -> Any:  # noqa: ANN401 - raw access, for senders that do not know our types
