@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +21,9 @@ Addresses = Callable[[], Awaitable[Mapping[str, str]]]
 """Returns where persons are reached by mail, by login, as it stands at this moment."""
 
 _log = structlog.get_logger("tutti.notices")
+BEGIN_WITHIN_SECONDS = 12.0
+"""What has not begun by then is left to a later attempt: a whole notice takes less than half a minute."""
+
 _LONGEST_LINE = 300
 _BEFORE = {
     NoticeTurn.DELIVERED: NoticeStatus.DELIVERED,
@@ -97,12 +101,7 @@ class Notifying:
         if self._mail is None and self._chat is None:
             self._say_once()
             return NoticeReport(notice_id=notice.notice_id)
-        wording = wording_of(notice)
-        told: list[_Told] = []
-        if self._mail is not None:
-            told += await self._mailed(self._mail, notice, wording)
-        if self._chat is not None:
-            told += await self._posted(self._chat, notice, wording)
+        told = await self._told(notice)
         report = NoticeReport(
             notice_id=notice.notice_id,
             delivered=tuple(each.line for each in told if each.delivered),
@@ -123,10 +122,25 @@ class Notifying:
         )
         return report
 
-    async def _mailed(self, mail: NoticeMail, notice: Notice, wording: Wording) -> list[_Told]:
+    async def _told(self, notice: Notice) -> list[_Told]:
+        """Tell by all media at the same time: one that hangs does not keep the other waiting."""
+        wording = wording_of(notice)
+        until = asyncio.get_running_loop().time() + BEGIN_WITHIN_SECONDS
+        told: list[_Told] = []
+        for result in await asyncio.gather(
+            *([self._mailed(self._mail, notice, wording, until)] if self._mail is not None else []),
+            *([self._posted(self._chat, notice, wording, until)] if self._chat is not None else []),
+            return_exceptions=True,
+        ):
+            if isinstance(result, BaseException):
+                raise result
+            told += result
+        return told
+
+    async def _mailed(self, mail: NoticeMail, notice: Notice, wording: Wording, until: float) -> list[_Told]:
         addresses = await self._addresses() if notice.to else {}
         told = []
-        async with mail.conversation() as conversation:
+        async with mail.conversation(until) as conversation:
             for login in dict.fromkeys(notice.to):
 
                 async def send(first: str | None, login: str = login) -> Delivery:
@@ -150,12 +164,12 @@ class Notifying:
                 told.append(_Told(login, Medium.MAIL, delivery))
         return told
 
-    async def _posted(self, chat: NoticeChat, notice: Notice, wording: Wording) -> list[_Told]:
+    async def _posted(self, chat: NoticeChat, notice: Notice, wording: Wording, until: float) -> list[_Told]:
         told = []
         for recipient in chat.recipients(notice):
 
             async def send(_: str | None, recipient: str = recipient) -> Delivery:
-                return await chat.post(recipient, notice, wording)
+                return await chat.post(recipient, notice, wording, until)
 
             delivery = await self._attempt(_key(notice, recipient, Medium.CHAT), _about(notice), send)
             told.append(_Told(recipient, Medium.CHAT, delivery))

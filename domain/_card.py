@@ -82,7 +82,8 @@ class NoticeReport(Frozen):
 
     notice_id: ShortText
     delivered: tuple[ShortText, ...] = ()
-    """`<login> by <medium>`, such as `dana.reyes by mail`; a medium for all is told alone."""
+    """`<login> by <medium>`, such as `dana.reyes by mail`; a medium for all is told alone. Those whom an
+    attempt before has reached are among them."""
     failed: tuple[ShortText, ...] = ()
     """`<login> by <medium>: why`, one line each, without addresses."""
     try_again: bool = False

@@ -68,7 +68,8 @@ def noticed(turn: Turn, event: Noticed) -> None:
     if approval is None:
         return
     for person in report.delivered:
-        step(turn, approval, StepKind.NOTIFIED, detail=f"{person}: {ticket.occasion.value}")
+        if person not in ticket.told:
+            step(turn, approval, StepKind.NOTIFIED, detail=f"{person}: {ticket.occasion.value}")
     if ticket.attempts == 0:
         for failure in report.failed:
             step(turn, approval, StepKind.NOT_NOTIFIED, detail=f"{failure} ({ticket.occasion.value})")
@@ -77,7 +78,12 @@ def noticed(turn: Turn, event: Noticed) -> None:
         _send(turn, approval_id, newer)
     elif report.failed and report.try_again and ticket.attempts + 1 < ATTEMPTS and _matters(approval, ticket):
         pause = min(TRY_AGAIN_AFTER * 2**ticket.attempts, LONGEST_PAUSE)
-        waits = {"on_its_way": False, "due_at": turn.now + pause, "attempts": ticket.attempts + 1}
+        waits = {
+            "on_its_way": False,
+            "due_at": turn.now + pause,
+            "attempts": ticket.attempts + 1,
+            "told": report.delivered,
+        }
         turn.state.tickets[approval_id] = ticket.model_copy(update=waits)
 
 

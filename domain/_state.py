@@ -220,6 +220,8 @@ class Ticket(Frozen):
     due_at: Moment | None = None
     """When one that failed is tried again."""
     attempts: int = 0
+    told: tuple[ShortText, ...] = ()
+    """Those that an attempt before has reached: reports name them again."""
     behind: Occasion | None = None
     """What happened meanwhile, of which it is told next; only the latest."""
     behind_message: ShortText | None = None

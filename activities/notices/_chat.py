@@ -27,7 +27,6 @@ EVERYBODY: Final = "everybody"
 SHORT_WAIT: Final = timedelta(seconds=5)
 """Up to here a `Retry-After` is waited for at once: chat services ask for a second between two messages."""
 
-_PATIENCE: Final = 3
 _LONGEST_HEADER: Final = 150  # characters that Slack takes in a header block
 _LONGEST_SECTION: Final = 3_000
 _TRY_LATER: Final = frozenset({408, 425, 429})
@@ -52,16 +51,24 @@ class NoticeChat:
             found.pop(EVERYBODY, None)
         return tuple(found)
 
-    async def post(self, recipient: str, notice: Notice, wording: Wording) -> Delivery:
+    async def post(self, recipient: str, notice: Notice, wording: Wording, until: float) -> Delivery:
         """Post a notice for one of the recipients and say what became of it.
 
         A chat that asks for a short pause gets it; one that fails is tried later.
+
+        Args:
+            recipient: One of `recipients`.
+            notice: What happened.
+            wording: The same in words.
+            until: The moment, on the clock of the event loop, from which no request is begun.
         """
         secret = self._settings.webhooks.get(recipient, self._settings.webhook_url)
         if secret is None:
             return Delivery(NoticeStatus.REFUSED, "it has no webhook")
         body = json.dumps(payload(notice, wording))
-        for left in reversed(range(_PATIENCE)):
+        clock_of = asyncio.get_running_loop().time
+        delivery = Delivery(NoticeStatus.NOT_SENT, "the chat was too slow to get to it")
+        while clock_of() < until:
             try:
                 answer = await self._door.ask(
                     "POST", secret.get_secret_value(), headers={"content-type": "application/json"}, body=body
@@ -70,10 +77,11 @@ class NoticeChat:
                 if error.type == ChannelFault.IN_DOUBT.value:
                     return Delivery(NoticeStatus.IN_DOUBT, "the chat did not say whether it took it")
                 return Delivery(NoticeStatus.NOT_SENT, "the chat cannot be reached")
-            if not left or not _wants_a_pause(answer):
-                return _meaning(answer)
+            delivery = _meaning(answer)
+            if not _wants_a_pause(answer):
+                break
             await asyncio.sleep((answer.retry_after or SHORT_WAIT).total_seconds())
-        raise AssertionError("the last round always returns")
+        return delivery
 
 
 def payload(notice: Notice, wording: Wording) -> dict[str, Any]:

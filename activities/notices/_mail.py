@@ -46,9 +46,13 @@ class NoticeMail:
             _TEMPLATES, {_TEXT: (bare, whole), _HTML: (bare, whole)}, shared=OWN_TEMPLATES
         )
 
-    def conversation(self) -> Conversation:
-        """Return a conversation with the mail server, which begins with the first message."""
-        return Conversation(self._settings)
+    def conversation(self, until: float) -> Conversation:
+        """Return a conversation with the mail server, which begins with the first message.
+
+        Args:
+            until: The moment, on the clock of the event loop, from which no message is begun.
+        """
+        return Conversation(self._settings, until)
 
     def reply_key(self, notice: Notice, login: str) -> str | None:
         """Return the key by which a person's reply finds the notice; None if a reply cannot answer it."""

@@ -65,8 +65,8 @@ class NoticeMailSettings(SmtpSettings):
         Field(description="the mailbox for answers, such as approvals@example.com"),
     ] = None
     timeout_seconds: Annotated[
-        float, Field(gt=0.0, le=60.0, description="seconds to wait for each answer, up to 60")
-    ] = 15.0
+        float, Field(gt=0.0, le=10.0, description="seconds to wait for each answer, up to 10")
+    ] = 8.0
 
 
 class ChatSettings(ChannelSettings):
@@ -82,8 +82,8 @@ class ChatSettings(ChannelSettings):
         Field(description='webhooks of single groups, as JSON such as {"legal": "https://..."}'),
     ] = {}
     timeout_seconds: Annotated[
-        float, Field(gt=0.0, le=60.0, description="seconds to wait for the answer, up to 60")
-    ] = 10.0
+        float, Field(gt=0.0, le=10.0, description="seconds to wait for the answer, up to 10")
+    ] = 8.0
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,8 @@ from activities.notices._delivery import Delivery
 from activities.notices._settings import NoticeMailSettings
 from ledger import NoticeStatus
 
-ONE_MESSAGE_SECONDS: Final = 30.0
+ONE_MESSAGE_SECONDS: Final = 12.0
 """How long one message may take."""
-ALL_MESSAGES_SECONDS: Final = 60.0
-"""How long the messages of one notice may take together; what has not begun by then is tried later."""
 
 _START_INPUT: Final = 354
 _LEADING_DOT: Final = re.compile(rb"(?m)^\.")
@@ -38,13 +36,17 @@ class Conversation:
 
     A server that cannot be reached is asked once for all of them. One that hangs up in the middle is called
     again for the next person, so that one message that it cannot bear does not stop the others.
+
+    Args:
+        settings: The mail server and the sender.
+        until: The moment, on the clock of the event loop, from which no message is begun.
     """
 
-    def __init__(self, settings: NoticeMailSettings) -> None:
+    def __init__(self, settings: NoticeMailSettings, until: float) -> None:
         self._settings = settings
         self._smtp: SMTP | None = None
         self._unreachable: str | None = None
-        self._ends_at = asyncio.get_running_loop().time() + ALL_MESSAGES_SECONDS
+        self._until = until
         self._written = False
 
     async def __aenter__(self) -> Self:
@@ -61,7 +63,7 @@ class Conversation:
         """Hand one message over and say what became of it; raises nothing that a mail server can cause."""
         if self._unreachable is not None:
             return Delivery(NoticeStatus.NOT_SENT, self._unreachable)
-        if asyncio.get_running_loop().time() >= self._ends_at:
+        if asyncio.get_running_loop().time() >= self._until:
             return Delivery(NoticeStatus.NOT_SENT, "the mail server was too slow to get to it")
         self._written = False
         try:
