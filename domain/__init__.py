@@ -22,8 +22,10 @@ from domain._approval import (
     AnswerResult,
     Approval,
     ApprovalAnswer,
+    ApprovalId,
     ApprovalStep,
     Changes,
+    Comment,
     ExceptionAsk,
     VetRequest,
     Vetting,
@@ -43,6 +45,7 @@ from domain._base import (
     ShortText,
     ZoneName,
 )
+from domain._bulk import BULK_LIMIT, bulk_refusal
 from domain._canonical import contact_key, digest_of, person_key, short_key
 from domain._card import Consequence, ExceptionCard, Notice, NoticeReport, Rival
 from domain._cards import card_of
@@ -212,6 +215,7 @@ from domain._vocabulary import (
 )
 
 __all__ = [
+    "BULK_LIMIT",
     "FITTING",
     "GENESIS",
     "HAND_OVER_ATTEMPTS",
@@ -236,6 +240,7 @@ __all__ = [
     "ApprovalAnswer",
     "ApprovalClaimed",
     "ApprovalFact",
+    "ApprovalId",
     "ApprovalReleased",
     "ApprovalRoute",
     "ApprovalStatus",
@@ -250,6 +255,7 @@ __all__ = [
     "Changes",
     "ChannelFault",
     "Circumstances",
+    "Comment",
     "Consent",
     "ConsentBasis",
     "Consequence",
@@ -397,6 +403,7 @@ __all__ = [
     "advance",
     "answer_key",
     "body_digest",
+    "bulk_refusal",
     "card",
     "card_of",
     "claim_refusal",

@@ -1,7 +1,8 @@
-"""The gateway application: health, unsubscribe links, what comes back, and the hand-over API of channels."""
+"""The gateway application: health, unsubscribe links, what comes back, hand-overs, and answers of people."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -10,14 +11,28 @@ from fastapi.responses import JSONResponse
 from pydantic import SecretStr
 
 from activities.channels import UnsubscribeLinks
+from activities.notices import AnswerLinks
+from gateway._approval_door import ApprovalDoor
+from gateway._approvers import ApproverTokens
 from gateway._signatures import OutcomeKeys
+from gateway.answer_page import answer_routes
+from gateway.approvals import approval_routes
 from gateway.bounces import Bounces, bounce_routes
 from gateway.handovers import handover_routes
 from gateway.outcomes import OutcomeDoor, outcome_routes
 from gateway.unsubscribe import AccountDoor, unsubscribe_routes
 from ledger import Ledger, LedgerError
 
-__all__ = ["MAX_BODY_BYTES", "AccountDoor", "Accounts", "Bounces", "OutcomeKeys", "create_app"]
+__all__ = [
+    "MAX_BODY_BYTES",
+    "AccountDoor",
+    "Accounts",
+    "Approvals",
+    "ApproverTokens",
+    "Bounces",
+    "OutcomeKeys",
+    "create_app",
+]
 
 MAX_BODY_BYTES = 65_536
 """A longer request body is refused with 413; routes that take batches say their own limit."""
@@ -29,6 +44,21 @@ class Accounts(AccountDoor, OutcomeDoor, Protocol):
     """All that the gateway needs of the accounts' workflows."""
 
 
+@dataclass(frozen=True)
+class Approvals:
+    """What the gateway needs to take the answers of people.
+
+    Attributes:
+        accounts: Where cards come from and answers go.
+        links: Reads answer links.
+        tokens: Tell who speaks at the approvals API; without any that is off.
+    """
+
+    accounts: ApprovalDoor
+    links: AnswerLinks
+    tokens: ApproverTokens
+
+
 def create_app(  # noqa: PLR0913 - what each door of the house needs
     *,
     ledger: Ledger,
@@ -37,6 +67,7 @@ def create_app(  # noqa: PLR0913 - what each door of the house needs
     outcome_keys: OutcomeKeys,
     bounces: Bounces,
     channel_token: SecretStr | None = None,
+    approvals: Approvals | None = None,
 ) -> FastAPI:
     """Create the gateway.
 
@@ -47,6 +78,7 @@ def create_app(  # noqa: PLR0913 - what each door of the house needs
         outcome_keys: Check who reports outcomes.
         bounces: Check who passes on returned mail, and read what it is about.
         channel_token: What channel workers show at the hand-over API; without one that is off.
+        approvals: How people answer; None: they do not answer here.
 
     Returns:
         The ASGI application; its OpenAPI description is at `/openapi.json`.
@@ -76,4 +108,7 @@ def create_app(  # noqa: PLR0913 - what each door of the house needs
     app.include_router(outcome_routes(accounts, outcome_keys))
     app.include_router(bounce_routes(accounts, bounces))
     app.include_router(handover_routes(ledger, channel_token))
+    if approvals is not None:
+        app.include_router(answer_routes(approvals.accounts, approvals.links))
+        app.include_router(approval_routes(approvals.accounts, ledger, approvals.tokens))
     return app

@@ -91,18 +91,40 @@ class Settings(BaseSettings):
     channel_token: SecretStr | None = None
     """TUTTI_CHANNEL_TOKEN: what channel workers show at the gateway's hand-over API, at least 32 bytes."""
 
+    approver_tokens: dict[str, Secrets] = {}
+    """TUTTI_APPROVER_TOKENS: what approvers show at the approvals API, as JSON such as
+    `{"dana.reyes": "..."}`, each at least 32 bytes; several of one person, separated by spaces, are all valid
+    while one replaces another. Without any the API is off."""
+
+    reply_token: SecretStr | None = None
+    """TUTTI_REPLY_TOKEN: what the mail server presents that passes on replies to notices, at least 32 bytes.
+    Without it none is taken."""
+
     channel_module: str | None = None
     """TUTTI_CHANNEL_MODULE: the importable module of a team's own channel, for `python -m worker NAME`."""
 
-    @field_validator("signing_key", "bounce_token", "channel_token")
+    @field_validator("signing_key", "bounce_token", "channel_token", "reply_token")
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and len(value.get_secret_value().encode()) < SHORTEST_SIGNING_KEY:
-            msg = (
-                f"has {len(value.get_secret_value().encode())} bytes, fewer than {SHORTEST_SIGNING_KEY}; "
-                "make one with `openssl rand -hex 32`"
-            )
-            raise ValueError(msg)
+        short = _too_short(value) if value is not None else None
+        if short is not None:
+            raise ValueError(short)
+        return value
+
+    @field_validator("approver_tokens")
+    @classmethod
+    def _one_for_each(cls, value: dict[str, tuple[SecretStr, ...]]) -> dict[str, tuple[SecretStr, ...]]:
+        seen: set[str] = set()
+        for login, tokens in value.items():
+            for token in tokens:
+                short = _too_short(token)
+                if short is not None:
+                    msg = f"the token of {login!r} {short}"
+                    raise ValueError(msg)
+                if token.get_secret_value() in seen:
+                    msg = f"the token of {login!r} is somebody else's too; each person needs their own"
+                    raise ValueError(msg)
+                seen.add(token.get_secret_value())
         return value
 
     @classmethod
@@ -139,6 +161,13 @@ class Settings(BaseSettings):
                 "make one with `openssl rand -hex 32`"
             )
         return self.signing_key
+
+
+def _too_short(secret: SecretStr) -> str | None:
+    length = len(secret.get_secret_value().encode())
+    if length >= SHORTEST_SIGNING_KEY:
+        return None
+    return f"has {length} bytes, fewer than {SHORTEST_SIGNING_KEY}; make one with `openssl rand -hex 32`"
 
 
 def temporal_config() -> ClientConnectConfig:

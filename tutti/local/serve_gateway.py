@@ -17,7 +17,8 @@ import uvicorn
 from temporalio.client import Client
 
 from activities.channels import BounceTokens, UnsubscribeLinks
-from gateway.app import Bounces, OutcomeKeys, create_app
+from activities.notices import AnswerLinks
+from gateway.app import Approvals, ApproverTokens, Bounces, OutcomeKeys, create_app
 from ledger import Ledger, LedgerError
 from tutti.local._ports import LOOPBACK
 from tutti.settings import Settings, SettingsError, temporal_config
@@ -54,26 +55,29 @@ async def serve_gateway(settings: Settings) -> None:
     """
     links = UnsubscribeLinks(str(settings.public_url), settings.required_signing_key())
     bounces = Bounces(BounceTokens(settings.required_signing_key()), settings.bounce_token)
+    answer_links = AnswerLinks(str(settings.public_url), settings.required_signing_key())
     keys = OutcomeKeys(settings.outcomes_secrets, settings.outcomes_secret)
     # Lazy: opt-outs must be recorded in the ledger even while the engine is away.
     client = await Client.connect(**temporal_config(), lazy=True, plugins=[tutti_plugin()])
     ledger = await Ledger.open(settings.ledger)
     try:
         await ledger.check()
+        accounts = AccountClient(client)
         app = create_app(
             ledger=ledger,
-            accounts=AccountClient(client),
+            accounts=accounts,
             links=links,
             outcome_keys=keys,
             bounces=bounces,
             channel_token=settings.channel_token,
+            approvals=Approvals(accounts, answer_links, ApproverTokens(settings.approver_tokens)),
         )
         server = _Server(
             uvicorn.Config(
                 app,
                 host=LOOPBACK,
                 port=settings.gateway_port,
-                access_log=False,  # paths hold unsubscribe tokens
+                access_log=False,  # paths hold unsubscribe tokens and answer links
                 log_level="warning",
                 timeout_graceful_shutdown=_GRACE_SECONDS,
             )
