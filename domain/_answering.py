@@ -96,22 +96,13 @@ def _vet(turn: Turn, approval: Approval, given: ApprovalAnswer) -> Vet:
 
 
 def _was_asked(approval: Approval, given: ApprovalAnswer) -> bool:
-    if given.answer is Answer.BREAK_GLASS:
-        return False
-    return given.approver in approval.asked or _principal(approval, given.approver) is not None
-
-
-def _principal(approval: Approval, login: str) -> str | None:
-    """Return in whose place a delegate answers, if that person is asked."""
-    principal = approval.route.delegates.get(login)
-    return principal if principal in approval.asked else None
+    return given.answer is not Answer.BREAK_GLASS and given.approver in approval.addressed
 
 
 def _take(turn: Turn, approval: Approval, given: ApprovalAnswer, vetting: Vetting | None) -> None:
     """Let a valid answer take effect."""
-    answers_for = vetting.answers_for if vetting is not None else None
-    if vetting is None and given.approver not in approval.asked:
-        answers_for = _principal(approval, given.approver)
+    deputy_of = approval.route.delegates.get(given.approver)
+    answers_for = vetting.answers_for if vetting is not None else deputy_of
     agreement = Agreement(approver=given.approver, answers_for=answers_for, at=turn.now)
     whose = answers_for or given.approver
     if given.answer is Answer.APPROVE and whose in {

@@ -117,11 +117,19 @@ class Approval(Frozen):
 
     @property
     def asked(self) -> tuple[str, ...]:
-        """Logins of all who may answer by now in their own right: those of the levels reached included."""
+        """Logins of all who are asked by now: those of the levels reached included."""
         escalated = (login for level in self.route.levels[: self.level] for login in level.approvers)
         barred = frozenset(self.route.excluded)
         everybody = dict.fromkeys((*self.route.approvers, *escalated))
         return tuple(login for login in everybody if login not in barred)
+
+    @property
+    def addressed(self) -> tuple[str, ...]:
+        """Logins of all who may answer by now, in their own right or in somebody's place."""
+        asked = self.asked
+        deputies = (login for login, principal in self.route.delegates.items() if principal in asked)
+        barred = frozenset(self.route.excluded)
+        return tuple(login for login in dict.fromkeys((*asked, *deputies)) if login not in barred)
 
 
 class Changes(Frozen):

@@ -227,7 +227,7 @@ def claim_refusal(
     if claimant in approval.route.excluded:
         part = "proposed it, owns the agent that did, or wrote it"
         return f"{claimant} has a part in this ({part}); somebody else must answer"
-    if claimant not in approval.asked and claimant not in approval.route.delegates:
+    if claimant not in approval.addressed:
         return f"{claimant} is not in {groups_asked(approval)}"
     if held_by is not None and held_by != claimant:
         return held(approval)

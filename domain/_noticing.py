@@ -38,7 +38,7 @@ def tell(
         message: The same in a sentence.
         to: Logins; those who are asked if left out.
     """
-    people = approval.asked + tuple(approval.route.delegates) if to is None else tuple(dict.fromkeys(to))
+    people = approval.addressed if to is None else tuple(dict.fromkeys(to))
     if not is_audited(approval) or not people:
         return
     said = one_line(message)

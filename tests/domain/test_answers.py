@@ -385,3 +385,13 @@ def test_after_the_deadline_no_answer_counts() -> None:
     view = view_proposal(shell.state, "p1")
     assert view is not None
     assert view.status is ProposalStatus.SUPPRESSED
+
+
+def test_a_deputy_of_a_later_level_waits_until_that_is_asked() -> None:
+    shell = asked(delegates={"nina": "vera"})
+    shell.send(Answered(answer=answer(shell, approver="nina")))
+    vet(shell, refusal="nina is asked only if nobody answers")
+    assert not why(shell).accepted
+    shell.wait(hours=4)
+    shell.send(Answered(answer=answer(shell, answer_id="a2", approver="nina")))
+    assert why(shell, "a2").message == "recorded: approved by nina for vera"
