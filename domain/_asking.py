@@ -36,7 +36,9 @@ def request(turn: Turn, item: OpenProposal, decision: Decision) -> None:
         )
         return
     hit = next((hit for hit in decision.hits if hit.reason is decision.reason), None)
-    eligible = frozenset(route.approvers) - frozenset(route.excluded) - frozenset(item.edited_by)
+    escalated = (login for level in route.levels for login in level.approvers)
+    asked = frozenset((*route.approvers, *route.delegates, *escalated))
+    eligible = asked - frozenset(route.excluded) - frozenset(item.edited_by)
     approval = Approval(
         approval_id=f"{proposal.proposal_id}:a{decision.decision_id.rpartition(':')[2]}",
         proposal_id=proposal.proposal_id,
