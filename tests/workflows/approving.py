@@ -89,6 +89,7 @@ async def at_rest(stage: Stage, patience: float = PATIENCE_SECONDS) -> AccountSt
     return await stage.status_when(
         lambda s: all(view.status.final for view in s.proposals) and not s.unsent_facts,
         "the end of everything",
+        patience,
     )
 
 

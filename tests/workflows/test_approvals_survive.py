@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from domain import Answer, ApprovalStatus, TouchStatus
+from domain import Answer, Approval, ApprovalStatus, TouchStatus
 from tests.workflows.approving import THREE, asked, at_rest, give, says, sent
 from tests.workflows.mortal import MortalServer, MortalWorker, mortal_server
 from tests.workflows.stage import Stage, staged
@@ -40,6 +40,13 @@ async def mortal_stage(folder: Path) -> AsyncIterator[tuple[MortalServer, Mortal
             await worker.kill()
 
 
+async def asked_and_idle(stage: Stage) -> Approval:
+    """Return the question when the worker has nothing in hand any more, which would have to be given back."""
+    approval = await asked(stage)
+    await stage.status_when(lambda s: not s.unsent_facts, "an empty outbox")
+    return approval
+
+
 async def released_once(stage: Stage) -> None:
     await sent(stage, patience=LATE)
     status = await at_rest(stage, patience=LATE)
@@ -48,8 +55,8 @@ async def released_once(stage: Stage) -> None:
 
 
 async def test_an_acknowledged_answer_survives_the_death_of_the_server(tmp_path: Path) -> None:
-    """Given Dana was told "recorded", when the server is killed that very moment and comes back with its file,
-    then the answer is there, and the touch goes out once."""
+    """Given Dana was told "recorded", when the server is killed that very moment and comes back with its
+    file, then the answer is there, and the touch goes out once."""
     async with mortal_stage(tmp_path) as (server, _, stage):
         approval = await asked(stage)
         yes = says(approval)
@@ -77,10 +84,10 @@ async def test_an_acknowledged_answer_survives_the_death_of_the_worker(tmp_path:
 
 
 async def test_an_answer_that_nobody_acknowledged_is_sent_again_until_somebody_does(tmp_path: Path) -> None:
-    """Given no worker, so that the engine has the answer and nobody has accepted it, when the server is killed
-    too, then the answer is lost there, and the caller that waits gets it through all the same."""
+    """Given no worker, so that the engine has the answer and nobody has accepted it, when the server is
+    killed too, then the answer is lost there, and the caller that waits gets it through all the same."""
     async with mortal_stage(tmp_path) as (server, worker, stage):
-        approval = await asked(stage)
+        approval = await asked_and_idle(stage)
         await worker.kill()
         answering = asyncio.create_task(give(stage, says(approval)))
         done, _ = await asyncio.wait({answering}, timeout=A_MOMENT)
@@ -96,8 +103,7 @@ async def test_an_answer_that_nobody_acknowledged_is_sent_again_until_somebody_d
 async def test_an_answer_by_signal_waits_for_a_worker_through_the_death_of_the_server(tmp_path: Path) -> None:
     """A mail reply cannot wait and cannot ask again: it is durable as soon as the engine has it."""
     async with mortal_stage(tmp_path) as (server, worker, stage):
-        approval = await asked(stage)
-        await stage.status_when(lambda s: not s.unsent_facts, "an empty outbox")
+        approval = await asked_and_idle(stage)
         await worker.kill()
         yes = says(approval)
         await stage.accounts.answer_later(stage.account_id, yes)
@@ -112,7 +118,7 @@ async def test_an_answer_by_signal_waits_for_a_worker_through_the_death_of_the_s
 async def test_whoever_gives_up_waiting_is_told_to_ask_again_with_the_same_id(tmp_path: Path) -> None:
     """A time-out is no refusal: the answer may count. Asked again, it counts once."""
     async with mortal_stage(tmp_path) as (_, worker, stage):
-        yes = says(await asked(stage))
+        yes = says(await asked_and_idle(stage))
         await worker.kill()
         with pytest.raises(EngineUnavailableError, match=f"same answer id .{yes.answer_id}") as unconfirmed:
             await stage.accounts.answer(stage.account_id, yes, patience=timedelta(seconds=A_MOMENT))
