@@ -49,7 +49,7 @@ from domain._bulk import BULK_LIMIT, bulk_refusal
 from domain._canonical import contact_key, digest_of, person_key, short_key
 from domain._card import Consequence, ExceptionCard, Notice, NoticeReport, Rival
 from domain._cards import card_of
-from domain._chain import GENESIS, LOGGED, ChainHead, Link, body_digest, link_digest
+from domain._chain import GENESIS, LOGGED, ChainHead, Link, body_digest, chained, link_digest
 from domain._docs import field_docs
 from domain._exception_words import (
     Answer,
@@ -406,6 +406,7 @@ __all__ = [
     "bulk_refusal",
     "card",
     "card_of",
+    "chained",
     "claim_refusal",
     "conflict_message",
     "contact_key",

@@ -7,7 +7,7 @@ without breaking the chain that shows there was one.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import Field
 
@@ -15,7 +15,7 @@ from domain._base import Frozen
 from domain._canonical import digest_of
 
 if TYPE_CHECKING:
-    from domain._records import Fact
+    from domain._records import LedgerFact
 
 GENESIS: Final = "0" * 64
 """What the first link of every account follows."""
@@ -49,7 +49,7 @@ class Link(Frozen):
     previous: str
     """`digest` of the link before, or `GENESIS`."""
     body: str
-    """SHA-256 over the canonical JSON of the fact, without its link."""
+    """SHA-256 over the canonical JSON of what `chained` returns for the fact."""
     digest: str
     """SHA-256 over the canonical JSON of account, number, previous and body."""
 
@@ -61,11 +61,29 @@ class ChainHead(Frozen):
     digest: str = GENESIS
 
 
+def chained(fact: LedgerFact) -> dict[str, Any]:
+    """Return a fact as the log holds it: plain, without its link, and without what it says by default.
+
+    A field that a later version of this code adds has its default in every fact from before. Left out, it
+    changes no digest, so that facts on their way during a deploy, or rebuilt years later, still fit theirs.
+    """
+    said = fact.model_dump(mode="json", exclude={"link"}, exclude_defaults=True)
+    return {"type": fact.type, **said}
+
+
 def body_digest(body: str) -> str:
-    """Return the digest of a fact, given as the JSON it was written as, without its link."""
-    fields = json.loads(body)
-    fields.pop("link", None)
-    return digest_of(fields)
+    """Return the digest of a fact as the log holds it.
+
+    Args:
+        body: The JSON of what `chained` returned.
+
+    Raises:
+        ValueError: this is no JSON object, or one that has no canonical form.
+    """
+    said = json.loads(body)
+    if not isinstance(said, dict):
+        raise ValueError("the body of a link must be a JSON object")  # noqa: TRY004 - wrong text, not a wrong call
+    return digest_of(said)
 
 
 def link_digest(account_id: str, number: int, previous: str, body: str) -> str:
@@ -73,9 +91,9 @@ def link_digest(account_id: str, number: int, previous: str, body: str) -> str:
     return digest_of({"account_id": account_id, "number": number, "previous": previous, "body": body})
 
 
-def next_link(account_id: str, head: ChainHead, fact: Fact) -> Link:
+def next_link(account_id: str, head: ChainHead, fact: LedgerFact) -> Link:
     """Return the link that a fact becomes behind a chain's head."""
-    body, number = body_digest(fact.model_dump_json()), head.number + 1
+    body, number = digest_of(chained(fact)), head.number + 1
     return Link(
         number=number,
         previous=head.digest,

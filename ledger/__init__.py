@@ -6,6 +6,8 @@ rulings themselves are owned by this room, because they outlive and span account
 """
 
 from ledger._claims import Claim, ClaimState, OpenClaim
+from ledger._cross_check import RowInLog
+from ledger._decision_log import LogEntry, LogHead, LogKey
 from ledger._errors import LedgerError, LedgerFault
 from ledger._inbox import Inbox, InboxFilter, InboxItem
 from ledger._ledger import Ledger
@@ -33,6 +35,9 @@ __all__ = [
     "Ledger",
     "LedgerError",
     "LedgerFault",
+    "LogEntry",
+    "LogHead",
+    "LogKey",
     "NoticeAbout",
     "NoticeClaim",
     "NoticeEntry",
@@ -45,6 +50,7 @@ __all__ = [
     "RecordedRuling",
     "Release",
     "ReleaseKind",
+    "RowInLog",
     "RuleCount",
     "RuledProposal",
     "RulingKey",

@@ -19,6 +19,7 @@ from domain import (
     PastTouchFact,
     ProposalFact,
     Receipt,
+    ReceiptStatus,
     Ruling,
     RulingRequest,
     Standing,
@@ -30,6 +31,8 @@ from domain import (
 )
 from ledger import (
     _claims,
+    _cross_check,
+    _decision_log,
     _inbox,
     _notices,
     _preflight,
@@ -44,6 +47,8 @@ from ledger import (
     _writing,
 )
 from ledger._claims import Claim, OpenClaim
+from ledger._cross_check import RowInLog
+from ledger._decision_log import LogEntry, LogHead, LogKey
 from ledger._engine import Place, open_reader, open_writer, place_of
 from ledger._errors import told_as_ledger_error
 from ledger._inbox import Inbox, InboxFilter
@@ -117,7 +122,7 @@ class Ledger:
         Of two facts about one thing the one with the later `seq` stays, whatever order they come in, so a
         batch may be written again at any time. Facts that tell what became of a proposal give its reservation
         back: from then on the touch counts, or nothing does. A person's word about a touch in doubt also
-        settles its claim.
+        settles its claim. What is linked is added to the decision log, once and for good.
 
         Returns:
             How many facts changed the ledger; the rest were known, or older than what it holds.
@@ -522,6 +527,49 @@ class Ledger:
         """Return the number of rows in each table."""
         async with self._reading("count the rows") as connection:
             return await _reading.counts(connection)
+
+    async def decision_log(
+        self, accounts: Collection[str] | None = None, *, after: LogKey | None = None, limit: int = 5_000
+    ) -> list[LogEntry]:
+        """Return links of the decision log, those of one account together, in no order that means anything.
+
+        Args:
+            accounts: Of these accounts only; None: of all.
+            after: Start behind this one: the `key` of the last entry of the page before.
+            limit: How many at most.
+        """
+        async with self._reading("read the decision log") as connection:
+            return await _decision_log.entries(connection, accounts, after, limit)
+
+    async def logged_accounts(self, *, after: str = "", limit: int = 500) -> list[str]:
+        """Return ids of accounts that have a decision log, in order, from behind the given one."""
+        async with self._reading("list the decision logs") as connection:
+            return await _decision_log.logged_accounts(connection, after, limit)
+
+    async def log_heads(self, accounts: Sequence[str]) -> list[LogHead]:
+        """Return the ends of the decision logs of accounts: the links that no other follows."""
+        async with self._reading("read the heads of the decision logs") as connection:
+            return await _decision_log.heads(connection, accounts)
+
+    async def rows_in_log(self, accounts: Sequence[str]) -> list[RowInLog]:
+        """Return all rows of some accounts that should be in their decision logs, each with what it says."""
+        async with self._reading("compare the tables with the decision log") as connection:
+            return await _cross_check.rows_in_log(connection, accounts)
+
+    async def accounts_beside_the_log(self) -> list[str]:
+        """Return ids of accounts that have rows of the log's kinds and no decision log at all."""
+        async with self._reading("compare the tables with the decision log") as connection:
+            return await _cross_check.accounts_beside_the_log(connection)
+
+    async def claims_without_touch(self, before: datetime) -> list[OpenClaim]:
+        """Return claims from before a moment whose touch no account tells of, oldest first."""
+        async with self._reading("compare claims with touches") as connection:
+            return await _cross_check.claims_without_touch(connection, before)
+
+    async def claimed(self, touch_ids: Sequence[str]) -> dict[str, ReceiptStatus | None]:
+        """Return those of the touches that were claimed, each with what its channel said."""
+        async with self._reading("read the claims") as connection:
+            return await _cross_check.claimed(connection, touch_ids)
 
     async def erase_projection(self) -> None:
         """Empty all tables that a rebuild fills again, and none that only the ledger knows."""

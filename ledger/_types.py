@@ -33,6 +33,15 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+def stored_moment(stored: object) -> datetime | None:
+    """Read a moment past `UtcDateTime`, as the database holds it; None if it is none."""
+    try:
+        moment = stored if isinstance(stored, datetime) else datetime.fromisoformat(str(stored))
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
 def to_json(value: object) -> str:
     """Write the content of a JSON column: a model as pydantic dumps it, plain data with sorted keys."""
     if isinstance(value, BaseModel):

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col, select
 
 from domain import FactBatch, SettlementFact
-from ledger import _windows
+from ledger import _decision_log, _windows
 from ledger._claims import settle_by_hand
 from ledger._engine import upsert
 from ledger._facts import Values, rows_of
@@ -62,6 +62,7 @@ async def record(connection: AsyncConnection, batch: FactBatch) -> int:
     for fact in batch.facts:
         if isinstance(fact, SettlementFact):
             await settle_by_hand(connection, fact)
+    await _decision_log.append(connection, batch)
     if SuppressionRow in pending:
         applied += await suppress(connection, pending[SuppressionRow])
     return applied

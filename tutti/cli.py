@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from typer.models import OptionInfo
 
+from tutti.auditing.cli import audit_app
 from tutti.channels.cli import channel_app
 from tutti.plays.cli import play_app
 from tutti.policies.cli import policy_app
@@ -57,6 +58,7 @@ app.add_typer(stop_app, name="stop")
 app.add_typer(channel_app, name="channel")
 app.add_typer(import_app, name="import")
 app.add_typer(ledger_app, name="ledger")
+app.add_typer(audit_app, name="audit-log")
 app.add_typer(outcome_app, name="outcome")
 
 

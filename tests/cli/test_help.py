@@ -29,6 +29,9 @@ COMMANDS = (
     "import hubspot",
     "ledger rebuild",
     "outcome report",
+    "audit-log anchor",
+    "audit-log verify",
+    "audit-log show",
 )
 
 

@@ -1,0 +1,155 @@
+"""Whether the rest of the ledger agrees with the decision log: rows with links, and claims with touches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from sqlalchemy import Column, String, exists, select, type_coerce, union
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel import col
+
+from domain import Frozen, LedgerFact, Link, ReceiptStatus, chained, digest_of
+from ledger._claims import OpenClaim
+from ledger._facts import GOVERNED, rows_of
+from ledger._tables import (
+    ApprovalAnswerRow,
+    ApprovalRow,
+    ApprovalStepRow,
+    ClaimRow,
+    DecisionLogRow,
+    DecisionRow,
+    FactRow,
+    HoldRow,
+    OutcomeRow,
+    PlayRunRow,
+    ProposalRow,
+    RecallRow,
+    SettlementRow,
+    TouchRow,
+    table_of,
+)
+from ledger._types import UtcDateTime, stored_moment
+
+CHECKED: Final[tuple[type[FactRow], ...]] = (
+    ProposalRow,
+    DecisionRow,
+    ApprovalRow,
+    ApprovalStepRow,
+    ApprovalAnswerRow,
+    TouchRow,
+    OutcomeRow,
+    PlayRunRow,
+    SettlementRow,
+    RecallRow,
+    HoldRow,
+)
+"""Tables whose rows are facts of the decision log, each as it stands now."""
+
+_FACT: TypeAdapter[LedgerFact] = TypeAdapter(LedgerFact)
+_AT_ONCE: Final = 500
+
+
+class RowInLog(Frozen):
+    """A row of the projection, and what it says of its place in the decision log."""
+
+    account_id: str
+    table: str
+    key: str
+    """What it is about: the part of the primary key behind the account."""
+    seq: int | None
+    link: Link | None
+    """None: the row was written before there was a log, or does not say."""
+    body: str | None
+    """Digest of the row's fact as it would be chained; None: its fact cannot be read."""
+    differing: tuple[str, ...] = ()
+    """Columns that do not say what the fact says."""
+
+
+async def rows_in_log(connection: AsyncConnection, accounts: Sequence[str]) -> list[RowInLog]:
+    """See `Ledger.rows_in_log`."""
+    found: list[RowInLog] = []
+    for row in CHECKED:
+        table = table_of(row)
+        # As they are stored: what was tampered with may be no moment and no JSON.
+        columns = [
+            type_coerce(column, String).label(column.name) if _raw(column) else column
+            for column in table.columns
+        ]
+        wanted = select(*columns).where(table.c.account_id.in_(accounts))
+        if row is TouchRow:
+            wanted = wanted.where(table.c.source == GOVERNED)
+        rows = (await connection.execute(wanted)).mappings()
+        found.extend(_row_in_log(row, dict(values)) for values in rows)
+    return found
+
+
+async def accounts_beside_the_log(connection: AsyncConnection) -> list[str]:
+    """See `Ledger.accounts_beside_the_log`."""
+    each = [
+        select(column := table_of(row).c.account_id)
+        .where(~exists().where(col(DecisionLogRow.account_id) == column))
+        .distinct()
+        for row in CHECKED
+    ]
+    return sorted(await connection.scalars(union(*each)))
+
+
+async def claims_without_touch(connection: AsyncConnection, before: datetime) -> list[OpenClaim]:
+    """See `Ledger.claims_without_touch`."""
+    told = exists().where(col(TouchRow.touch_id) == col(ClaimRow.touch_id), col(TouchRow.source) == GOVERNED)
+    rows = await connection.execute(
+        select(col(ClaimRow.touch_id), col(ClaimRow.channel), col(ClaimRow.at))
+        .where(~told, col(ClaimRow.at) < before)
+        .order_by(col(ClaimRow.at), col(ClaimRow.touch_id))
+    )
+    return [OpenClaim(touch_id=row.touch_id, channel=row.channel or "", at=row.at) for row in rows]
+
+
+async def claimed(connection: AsyncConnection, touch_ids: Sequence[str]) -> dict[str, ReceiptStatus | None]:
+    """See `Ledger.claimed`."""
+    found: dict[str, ReceiptStatus | None] = {}
+    for start in range(0, len(touch_ids), _AT_ONCE):
+        rows = await connection.execute(
+            select(col(ClaimRow.touch_id), col(ClaimRow.status)).where(
+                col(ClaimRow.touch_id).in_(touch_ids[start : start + _AT_ONCE])
+            )
+        )
+        found |= {row.touch_id: ReceiptStatus(row.status) if row.status else None for row in rows}
+    return found
+
+
+def _raw(column: Column[Any]) -> bool:
+    return column.name == "body" or isinstance(column.type, UtcDateTime)
+
+
+def _row_in_log(row: type[FactRow], values: dict[str, Any]) -> RowInLog:
+    keys = [column.name for column in table_of(row).primary_key.columns]
+    about = RowInLog(
+        account_id=values["account_id"],
+        table=str(row.__tablename__),
+        key="/".join(str(values[name]) for name in keys if name not in {"account_id", "source"}),
+        seq=values["seq"] if isinstance(values["seq"], int) else None,
+        link=None,
+        body=None,
+    )
+    try:
+        fact = _FACT.validate_json(str(values["body"]))
+    except ValidationError:
+        return about
+    expected = next((said for kind, said in rows_of(fact, about.account_id) if kind is row), None)
+    if expected is None:
+        differing: tuple[str, ...] = ("body",)
+    else:
+        differing = tuple(name for name, said in expected.items() if not _same(values[name], said))
+    return about.model_copy(
+        update={"link": fact.link, "body": digest_of(chained(fact)), "differing": differing}
+    )
+
+
+def _same(stored: object, said: object) -> bool:
+    if isinstance(said, BaseModel):
+        return True  # the body itself
+    return (stored_moment(stored) if isinstance(said, datetime) else stored) == said

@@ -1,0 +1,129 @@
+"""Whether the rest of the ledger agrees with an account's decision log, and claims with touches.
+
+A row that no link vouches for, a touch that nobody claimed, a claim of which no account tells: each is told.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from domain import Delivery, ReceiptStatus, TouchStatus
+from ledger import OpenClaim, RowInLog
+from tutti.auditing.chains import Chain
+from tutti.auditing.findings import Finding, What
+from tutti.render import counted
+
+_OF_CHECKS: Final = "conformance-"
+"""What the accounts of `tutti channel verify` begin with."""
+
+
+def rows_disagreeing(chain: Chain, rows: Sequence[RowInLog]) -> Iterator[Finding]:
+    """Compare the rows of an account with its log."""
+    if not chain.entries:
+        linked = [row for row in rows if row.link is not None]
+        if linked:
+            last = max(row.link.number for row in linked if row.link is not None)
+            text = (
+                f"its log is gone: {counted(len(linked), 'row')} of its tables say that they are part of it, "
+                f"the last as number {last}"
+            )
+            yield Finding(what=What.VANISHED, account_id=chain.account_id, text=text)
+        return
+    for row in rows:
+        wrong = _wrong(chain, row)
+        if wrong is not None:
+            number = row.link.number if row.link is not None else None
+            text = f"{row.key} in {row.table} {wrong}"
+            yield Finding(what=What.NOT_IN_LOG, account_id=chain.account_id, number=number, text=text)
+
+
+def _wrong(chain: Chain, row: RowInLog) -> str | None:
+    """Return in what a row disagrees with the log."""
+    if row.body is None:
+        return "cannot be read: it was changed"
+    if row.link is None:
+        # From before there was a log; since it began, every fact of these kinds has a link.
+        began = chain.starts_after
+        late = row.seq is None or (began is not None and row.seq > began)
+        return "is newer than the log's beginning and not part of it" if late else None
+    entry = chain.by_digest.get(row.link.digest)
+    if entry is None or entry.number != row.link.number:
+        return f"says that it is number {row.link.number} of the log, and the log has no such link"
+    if entry.body is not None and row.body != entry.body_digest:
+        return "is not what the log says: it was changed"
+    if row.differing:
+        return f"says something else in {' and '.join(row.differing)} than the log: it was changed"
+    return None
+
+
+def touches_of(chain: Chain) -> dict[str, int]:
+    """Return the touches that the log tells of, each with the number of the last link about it."""
+    return {
+        str(body["touch"]["touch_id"]): chain.by_digest[digest].number
+        for digest, body in chain.bodies.items()
+        if body["type"] == "touch"
+    }
+
+
+def touches_disagreeing(
+    chain: Chain, known: Collection[str], claims: Mapping[str, ReceiptStatus | None]
+) -> Iterator[Finding]:
+    """Demand a row for every touch of the log, and a claim for every one that was handed over.
+
+    Args:
+        chain: The log.
+        known: Ids of the touches in the table of touches.
+        claims: Touches that were claimed.
+    """
+    for touch_id, number in touches_of(chain).items():
+        if touch_id not in known:
+            text = f"the touch {touch_id} is in the log and not in the table of touches"
+            yield Finding(what=What.NOT_IN_TABLES, account_id=chain.account_id, number=number, text=text)
+    idempotent = {
+        body["decision"]["decision_id"]
+        for body in chain.bodies.values()
+        if body["type"] == "decision" and _delivery(body) == Delivery.IDEMPOTENT.value
+    }
+    for digest, body in chain.bodies.items():
+        if (
+            body["type"] == "touch"
+            and body["status"] == TouchStatus.HANDED_OVER.value
+            and body["touch"]["decision_id"] not in idempotent
+            and body["touch"]["touch_id"] not in claims
+        ):
+            entry = chain.by_digest[digest]
+            text = f"the touch {body['touch']['touch_id']} was handed over, and nobody had claimed it"
+            yield Finding(
+                what=What.UNCLAIMED,
+                account_id=chain.account_id,
+                number=entry.number,
+                text=text,
+                since=entry.at,
+            )
+
+
+def _delivery(body: Mapping[str, Any]) -> object:
+    handover = body["decision"].get("handover")
+    return handover.get("delivery") if isinstance(handover, dict) else None
+
+
+def claims_disagreeing(claims: Sequence[OpenClaim], only: str | None) -> Iterator[Finding]:
+    """Tell of claims that no account knows: something reached for a provider past the accounts."""
+    checks: Counter[str] = Counter()
+    for claim in claims:
+        account_id = claim.touch_id.partition("/")[0]
+        if only is not None and account_id != only:
+            continue
+        if account_id.startswith(_OF_CHECKS):
+            checks[account_id] += 1
+            continue
+        text = (
+            f"the touch {claim.touch_id} was claimed for {claim.channel or 'a channel'}, and no account "
+            "tells of it"
+        )
+        yield Finding(what=What.UNKNOWN_CLAIM, account_id=account_id, text=text, since=claim.at)
+    if checks:
+        text = f"{counted(checks.total(), 'claim')} of {counted(len(checks), 'check')} of channels"
+        yield Finding(what=What.CHECKS, text=text)
