@@ -85,7 +85,7 @@ def wording_of(notice: Notice) -> Wording:
         title=_title(card),
         heading=_HEADINGS[notice.occasion],
         message=clean(notice.message),
-        glance=tuple((name, clean(value)) for name, value in _glance(card) if value),
+        glance=tuple((name, clean(value)) for name, value in _glance(notice) if value),
         said=tuple(
             (name, clean(value))
             for name, value in (
@@ -128,11 +128,13 @@ def _title(card: ExceptionCard) -> str:
     return f"{_ASKED[card.approval.kind]}: {what}{company(card)}"
 
 
-def _glance(card: ExceptionCard) -> Iterator[tuple[str, str]]:
+def _glance(notice: Notice) -> Iterator[tuple[str, str]]:
+    card = notice.card
     approval, proposal = card.approval, card.proposal
     yield "Account", f"{company(card)} ({card.account_id})"
     yield "Question", f"{approval.approval_id}, {words(approval.kind)}"
-    yield "Why", approval.message
+    if approval.message not in notice.message:
+        yield "Why", approval.message
     if proposal is not None:
         yield "Action", f"{words(proposal.action)} over {words(proposal.channel)}"
         yield "Proposed by", proposal.actor
