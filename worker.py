@@ -23,6 +23,7 @@ from activities.governing import Governing
 from activities.planning import Planning
 from activities.policies import NoPolicySetError, PolicyKeeper, keep_policies
 from activities.recording import Recording
+from activities.vetting import Deputies
 from governance import PolicyError, PolicySet
 from ledger import Ledger, LedgerError
 from tutti.settings import Settings, SettingsError
@@ -53,12 +54,19 @@ def orchestrator(
 ) -> Worker:
     """Return the worker that runs account workflows, governance and the ledger."""
     governing, planning, recording = Governing(keeper, ledger), Planning(keeper, ledger), Recording(ledger)
+    deputies = Deputies(keeper, ledger)
     return Worker(
         client,
         task_queue=task_queue,
         max_cached_workflows=max_cached_workflows,
         workflows=[AccountWorkflow],
-        activities=[governing.govern, planning.plan, recording.project, recording.resolve_touch],
+        activities=[
+            governing.govern,
+            planning.plan,
+            recording.project,
+            recording.resolve_touch,
+            deputies.vet,
+        ],
         graceful_shutdown_timeout=GRACE,
     )
 

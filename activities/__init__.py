@@ -4,5 +4,6 @@ from activities.governing import Governing
 from activities.planning import Planning
 from activities.policies import PolicyKeeper, keep_policies, publish_first
 from activities.recording import Recording
+from activities.vetting import Deputies
 
-__all__ = ["Governing", "Planning", "PolicyKeeper", "Recording", "keep_policies", "publish_first"]
+__all__ = ["Deputies", "Governing", "Planning", "PolicyKeeper", "Recording", "keep_policies", "publish_first"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from temporalio import activity
 
 from activities.policies import PolicyKeeper
-from domain import Ruling, RulingRequest, Standing, Stop
+from domain import Delegation, Ruling, RulingRequest, Standing, Stop
 from governance import PolicySet, draws, rule, tracked
 from ledger import Ledger
 
@@ -44,6 +44,7 @@ class Governing:
                     "suppressed": await self._suppressed(request),
                     "standing": await self._standing(policies, request),
                     "stops": await self._stops(request),
+                    "delegations": await self._delegations(request),
                 }
             )
             ruling = rule(policies, complete)
@@ -64,6 +65,11 @@ class Governing:
                 for actor, action, channel in concerned
             )
         )
+
+    async def _delegations(self, request: RulingRequest) -> tuple[Delegation, ...]:
+        """Return who answers, or has answered, in whose place; of candidates with approvals those of then."""
+        agreed = (each.at for candidate in request.candidates for each in candidate.agreements)
+        return await self._ledger.delegations(min(agreed, default=request.now))
 
     async def _suppressed(self, request: RulingRequest) -> tuple[str, ...]:
         wanted = {candidate.proposal.contact_id for candidate in request.candidates}

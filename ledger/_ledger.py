@@ -14,6 +14,7 @@ from domain import (
     Approval,
     ApprovalStepFact,
     Decision,
+    Delegation,
     Draw,
     FactBatch,
     PastTouchFact,
@@ -33,6 +34,7 @@ from ledger import (
     _claims,
     _cross_check,
     _decision_log,
+    _delegations,
     _inbox,
     _notices,
     _preflight,
@@ -242,6 +244,43 @@ class Ledger:
         """Return the notice to which a mail with this key in its address replies; None if there is none."""
         async with self._reading("look up what a mail replies to") as connection:
             return await _notices.of_reply(connection, reply_key)
+
+    async def delegate(self, delegation: Delegation) -> None:
+        """Enter that a person answers in another's place; entering the same again changes nothing.
+
+        Whether the persons exist and may do so is for whoever calls; see `governance.delegation_problem`.
+
+        Raises:
+            LedgerError: `taken`, if another delegation has this id, or this one was ended.
+        """
+        async with self._writing("enter a delegation") as connection:
+            await _delegations.enter(connection, delegation)
+
+    async def end_delegation(self, delegation_id: str, by: str, at: datetime) -> Delegation | None:
+        """End a delegation early; one that was ended before stays as it was ended first.
+
+        Args:
+            delegation_id: Which one.
+            by: Login of the person who ends it.
+            at: Now, with time zone.
+
+        Returns:
+            The delegation as it now is; None if there never was one with this id.
+        """
+        async with self._writing("end a delegation") as connection:
+            return await _delegations.end(connection, delegation_id, by, at)
+
+    async def delegations(self, at: datetime) -> tuple[Delegation, ...]:
+        """Return the delegations that are not over at a moment, those that begin later among them.
+
+        Args:
+            at: With time zone.
+
+        Returns:
+            In the order in which they begin; `Delegation.covers` tells whether one holds.
+        """
+        async with self._reading("read the delegations") as connection:
+            return await _delegations.current(connection, at)
 
     async def underway(self, stop: Stop) -> tuple[Underway, ...]:
         """Return what was allowed where a stop reaches and is not known to have ended, oldest first."""
