@@ -10,7 +10,7 @@ answer is judged by the account, as for every other answer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -54,6 +54,7 @@ _LEADS_TO: Final = {
     Answer.SETTLE: frozenset({ApprovalStatus.SETTLED}),
 }
 
+_AWAY: Final = 503
 _BEFORE_ALL: Final = datetime.min.replace(tzinfo=UTC)
 
 _log = structlog.get_logger("tutti.gateway")
@@ -100,13 +101,13 @@ def answer_routes(accounts: ApprovalDoor, links: AnswerLinks) -> APIRouter:
     )
     async def answer(token: str, request: Request) -> HTMLResponse:
         """Give the answer in the form; sent again, it ends in what it did the first time."""
-        raw = await request.body()
-        opened = await _open(accounts, links, token, and_expired=True)
-        if isinstance(opened, End):
-            return end_page(opened)
-        filled = read_form(raw)
+        filled = read_form(await request.body())
         if filled is None:
             return end_page(_NO_FORM)
+        opened = await _open(accounts, links, token, and_expired=True)
+        if isinstance(opened, End):
+            # What somebody has written is not lost because the engine is away for a moment.
+            return end_page(replace(opened, again=_again(filled)) if opened.status == _AWAY else opened)
         return await _answered(accounts, opened, filled)
 
     return router
@@ -289,9 +290,9 @@ def _faulty(error: AnswerLinkError) -> End:
 
 
 def _unavailable(login: str) -> End:
-    sentences = ("We could not look up the question just now. Please open the link again in a minute.",)
+    sentences = ("We could not look up the question just now. Please try again in a minute.",)
     retry = {"retry-after": str(RETRY_AFTER_SECONDS)}
-    return End(503, "That did not work yet", sentences, Tone.BAD, login, headers=retry)
+    return End(_AWAY, "That did not work yet", sentences, Tone.BAD, login, headers=retry)
 
 
 def _forgotten(login: str) -> End:
@@ -301,7 +302,7 @@ def _forgotten(login: str) -> End:
 
 def _not_confirmed(opened: _Opened, filled: Filled) -> End:
     return End(
-        503,
+        _AWAY,
         "Your answer is not confirmed yet",
         (
             "It may have arrived, and it may not have.",
@@ -310,9 +311,13 @@ def _not_confirmed(opened: _Opened, filled: Filled) -> End:
         Tone.BAD,
         opened.ticket.login,
         opened.about,
-        again={name: value for name, value in vars(filled).items() if value},
+        again=_again(filled),
         headers={"retry-after": str(RETRY_AFTER_SECONDS)},
     )
+
+
+def _again(filled: Filled) -> dict[str, str]:
+    return {name: value for name, value in vars(filled).items() if value}
 
 
 _NO_FORM = End(422, "That cannot be read", ("Please open the link from the mail again.",), Tone.BAD)
