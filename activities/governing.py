@@ -5,8 +5,8 @@ from __future__ import annotations
 from temporalio import activity
 
 from activities.policies import PolicyKeeper
-from domain import Delegation, Ruling, RulingRequest, Standing, Stop
-from governance import PolicySet, draws, rule, tracked
+from domain import Delegation, Ruling, RulingRequest, Standing, Stop, WindowGrant
+from governance import PolicySet, draws, rule, tracked, uses, windowed
 from ledger import Ledger
 
 ATTEMPTS = 5
@@ -45,6 +45,7 @@ class Governing:
                     "standing": await self._standing(policies, request),
                     "stops": await self._stops(request),
                     "delegations": await self._delegations(request),
+                    "windows": await self._windows(request),
                 }
             )
             ruling = rule(policies, complete)
@@ -85,12 +86,25 @@ class Governing:
 
     async def _standing(self, policies: PolicySet, request: RulingRequest) -> Standing:
         drawn, counted = draws(policies, request), tracked(policies, request)
-        if not drawn and not counted:
-            return Standing()
-        return await self._ledger.standing(
-            drawn,
-            counted,
-            account_id=request.account_id,
-            now=request.now,
-            judged=[candidate.proposal.proposal_id for candidate in request.candidates],
+        standing = Standing()
+        if drawn or counted:
+            standing = await self._ledger.standing(
+                drawn, counted, account_id=request.account_id, now=request.now, judged=_judged(request)
+            )
+        said = uses(policies, request)
+        if not said:
+            return standing
+        return standing.model_copy(update={"used": await self._ledger.used(said)})
+
+    async def _windows(self, request: RulingRequest) -> tuple[WindowGrant, ...]:
+        """Return the window approvals that may cover a candidate; governance says whether they do."""
+        wanted = windowed(request)
+        if not wanted:
+            return ()
+        return await self._ledger.windows_for(
+            wanted, account_id=request.account_id, now=request.now, judged=_judged(request)
         )
+
+
+def _judged(request: RulingRequest) -> list[str]:
+    return [candidate.proposal.proposal_id for candidate in request.candidates]

@@ -29,6 +29,7 @@ from governance._replay import (
 )
 from governance._schemas import schemas
 from governance._source import Document, Place, PolicyFileError, Problem, load_document
+from governance._uses import uses, windowed
 from governance._vetting import delegation_problem, vet
 from governance.families._interpretation import read_signal, reconcile
 from governance.plays._entry import with_plays
@@ -83,7 +84,9 @@ __all__ = [
     "run_case",
     "schemas",
     "tracked",
+    "uses",
     "vet",
+    "windowed",
 ]
 
 

@@ -17,6 +17,7 @@ from domain import (
     Ruling,
     RulingRequest,
     TouchStatus,
+    UseKind,
     Verdict,
 )
 from governance._contest import arbitrate
@@ -100,6 +101,9 @@ def _decide(world: World, hearing: Hearing, ids: Sequence[str]) -> Decision:
         handover=_handover(hearing, policies) if verdict is Verdict.ALLOW else None,
         good_until=good_until(hearing) if verdict is Verdict.ALLOW else None,
         draws=_places(hearing) if verdict is Verdict.ALLOW else (),
+        uses=hearing.uses,
+        template_version=next((u.version for u in hearing.uses if u.kind is UseKind.TEMPLATE), None),
+        window=hearing.window.grant_id if hearing.window and verdict is Verdict.ALLOW else None,
     )
 
 

@@ -20,7 +20,9 @@ from domain import (
     Stop,
     TouchRecord,
     TouchStatus,
+    Use,
     Verdict,
+    WindowGrant,
 )
 from governance._case import FAMILIES, FAR, Case, Origin, evaluation_error
 from governance._facts import (
@@ -35,6 +37,7 @@ from governance._facts import (
 from governance._limits import Limit, NotBefore, once, settle
 from governance._policy_set import PolicySet
 from governance._shared import SharedLimit
+from governance._uses import apply_uses
 from governance.cel._conditions import EvaluationError, Recall
 from governance.families._approvals import apply_requirements, find_route, settle_approval
 from governance.families._arbitration import score, slot_limits
@@ -46,6 +49,7 @@ from governance.families._frequency import AnyCap, applicable_caps, cap_limits, 
 from governance.families._grants import apply_authority
 from governance.families._suppression import apply_suppression, suppression_limits
 from governance.families._timing import gap_limits, quiet_limits
+from governance.families._windows import apply_windows, bounded
 
 IN_FLIGHT_PAUSE = timedelta(seconds=30)
 """How long a proposal waits for the touch in flight, unless that ends earlier."""
@@ -132,6 +136,8 @@ class Hearing:
     quiet: tuple[Limit, ...] | None = None
     firm: tuple[Limit, ...] = ()
     stopped: bool = False
+    uses: tuple[Use, ...] = ()
+    window: WindowGrant | None = None
     route: ApprovalRoute | None = None
     score: Score | None = None
     rank: int | None = None
@@ -163,8 +169,15 @@ def hear(world: World, candidate: Candidate) -> Hearing:
     apply_eligibility(policies.eligibility, case)
     budgets = apply_authority(policies.authority, case)
     apply_requirements(policies.approvals, case)
+    hearing.uses = apply_uses(policies, case)
     asked = hearing.effect is Verdict.REQUIRE_APPROVAL
     settle_approval(policies.approvals, policies.people, case)
+    if hearing.effect is Verdict.REQUIRE_APPROVAL:
+        today = find_route(policies.approvals, policies.people, case)
+        if isinstance(today, ApprovalRoute):
+            hearing.window = apply_windows(
+                policies.approvals.windows, case, hearing.uses, today, world.request
+            )
     hearing.caps = applicable_caps(policies.frequency, case)
     # What a person has approved goes out beyond the budget of whoever proposed it.
     hearing.shared = shared_limits(hearing.caps) + (() if asked else budgets)
@@ -180,7 +193,7 @@ def hear(world: World, candidate: Candidate) -> Hearing:
         if isinstance(found, RuleHit):
             hearing.hits.append(found)
         else:
-            hearing.route = found
+            hearing.route = bounded(policies.approvals.windows, case, hearing.uses, found)
     return hearing
 
 

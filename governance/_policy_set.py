@@ -105,6 +105,7 @@ class PolicySet:
         approvals: When a person decides.
         interpretation: What signals mean.
         plays: The plays by name.
+        contents: What touches say, by name.
         shares: Whether the set has limits that all accounts share.
     """
 
@@ -123,6 +124,7 @@ class PolicySet:
     approvals: Approvals
     interpretation: Interpretation
     plays: Mapping[str, Play]
+    contents: Mapping[str, Content]
     shares: bool
 
     @property
@@ -292,7 +294,8 @@ def _compile(loader: _Loader, name: str) -> PolicySet:
     )
     approvals = loader.family("approvals", ApprovalsFile, build_approvals)
     interpretation = loader.family("interpretation", InterpretationFile, build_interpretation)
-    plays = _plays(loader, channels, _contents(loader))
+    contents = _contents(loader)
+    plays = _plays(loader, channels, contents)
     if (
         loader.roll.problems
         or people is None
@@ -326,6 +329,7 @@ def _compile(loader: _Loader, name: str) -> PolicySet:
         approvals=approvals,
         interpretation=interpretation,
         plays=MappingProxyType(plays),
+        contents=MappingProxyType({name: each for name, each in contents.items() if each is not None}),
         shares=bool(frequency.shared) or any(grant.budgets for grant in authority),
     )
 

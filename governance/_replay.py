@@ -26,7 +26,7 @@ ENOUGH: Final = 20
 """Fewer applicable proposals say nothing about a rule that always speaks."""
 
 _ANY: Final = "any"
-_UNCOUNTED: Final = frozenset({"routes", "default_route"})
+_UNCOUNTED: Final = frozenset({"routes", "default_route", "claims", "segments", "windows"})
 """A decision says who is asked, and not by which route."""
 
 

@@ -66,7 +66,7 @@ from domain import (
     next_due,
     resume,
 )
-from governance import PolicySet, draws, interpret, plan, rule, tracked
+from governance import PolicySet, draws, interpret, plan, rule, tracked, uses, windowed
 from tutti.scenario import CameBack, GivenAnswer, Scenario, ScenarioStep
 from tutti.standing import TouchBook
 
@@ -255,9 +255,11 @@ class Simulator:
         blocked = sorted(key for key, contact in known if contact.person_key in self._blocked)
         updates: dict[str, object] = {"suppressed": tuple(blocked)}
         drawn, counted = draws(self.policies, request), tracked(self.policies, request)
-        if drawn or counted:
+        said, wanted = uses(self.policies, request), windowed(request)
+        if drawn or counted or said or wanted:
             self._book.take(self.state.outbox)  # the account's own, on their way to the ledger
-            updates["standing"] = self._book.standing(drawn, counted, request.now)
+            updates["standing"] = self._book.standing(drawn, counted, request.now, said)
+            updates["windows"] = self._book.windows_for(wanted, request)
         return rule(self.policies, request.model_copy(update=updates))
 
     def _plan(self, request: PlanRequest) -> Plan:

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from domain import LONGEST_FLIGHT, Draw, LedgerFact, PastTouchFact, Standing, TouchFact, TouchStatus
+from domain import (
+    LONGEST_FLIGHT,
+    Decision,
+    DecisionFact,
+    Draw,
+    LedgerFact,
+    PastTouchFact,
+    RulingRequest,
+    Standing,
+    TouchFact,
+    TouchStatus,
+    Use,
+    WindowFact,
+    WindowGrant,
+)
 
 NEVER: Final = datetime(2099, 12, 31, tzinfo=UTC)
 """When there is room for what costs more than the whole limit, as the ledger says it."""
@@ -34,6 +48,11 @@ class TouchBook:
     """The touches of a simulation, by id; a later fact about a touch replaces the earlier one."""
 
     _touches: dict[str, CountedTouch] = field(default_factory=dict)
+    _behind: dict[str, str] = field(default_factory=dict)
+    """By touch, the decision that let it go out."""
+    _decisions: dict[str, Decision] = field(default_factory=dict)
+    """Those that use a template, a claim or a window approval, by id."""
+    _grants: dict[str, WindowGrant] = field(default_factory=dict)
 
     def take(self, facts: Iterable[LedgerFact]) -> None:
         """Take in what facts say about touches; the same facts may come again."""
@@ -45,14 +64,47 @@ class TouchBook:
                     self._touches[touch.touch_id] = CountedTouch(
                         fact.seq, fact.at, touch.channel, touch.action, touch.actor, touch.cost, fact.status
                     )
+                    self._behind[touch.touch_id] = touch.decision_id
             elif isinstance(fact, PastTouchFact):
                 past = fact.past_touch
                 self._touches[f"{past.source} {past.touch_id}"] = CountedTouch(
                     fact.seq, past.at, past.channel, past.action, None, 0.0, TouchStatus.HANDED_OVER
                 )
 
+            elif isinstance(fact, DecisionFact) and (fact.decision.uses or fact.decision.window):
+                self._decisions[fact.decision.decision_id] = fact.decision
+            elif isinstance(fact, WindowFact):
+                self._grants[fact.grant.grant_id] = fact.grant
+
+    def windows_for(
+        self, wanted: Iterable[tuple[str, str, str, str]], request: RulingRequest
+    ) -> tuple[WindowGrant, ...]:
+        """Answer which window approvals there are, as `Ledger.windows_for` does, for one account."""
+        asked = frozenset(wanted)
+        judged = {candidate.proposal.proposal_id for candidate in request.candidates}
+        taken = Counter(
+            decision.window
+            for decision in self._let_out(lambda status: status is not TouchStatus.RELEASED)
+            if decision.window is not None and decision.proposal_id not in judged
+        )
+        return tuple(
+            grant.model_copy(update={"used": 1 + taken[grant.grant_id]})
+            for grant in sorted(self._grants.values(), key=lambda each: (each.starts_at, each.grant_id))
+            if (grant.actor, grant.action, grant.channel, grant.template) in asked
+        )
+
+    def _let_out(self, counts: Callable[[TouchStatus], bool]) -> Iterator[Decision]:
+        """Yield the decisions behind touches of some statuses, as far as they use anything."""
+        for touch_id, decision_id in self._behind.items():
+            if decision_id in self._decisions and counts(self._touches[touch_id].status):
+                yield self._decisions[decision_id]
+
     def standing(
-        self, draws: Sequence[tuple[str, Draw]], tracked: Iterable[tuple[str, str]], now: datetime
+        self,
+        draws: Sequence[tuple[str, Draw]],
+        tracked: Iterable[tuple[str, str]],
+        now: datetime,
+        uses: Iterable[Use] = (),
     ) -> Standing:
         """Answer what a ruling asks at a moment, as `Ledger.standing` does for a whole tenant."""
         made = Counter(
@@ -60,7 +112,10 @@ class TouchBook:
             for touch in self._touches.values()
             if touch.status is TouchStatus.HANDED_OVER and touch.actor is not None
         )
+        out = self._let_out(lambda status: status is TouchStatus.HANDED_OVER)
+        before = {use.key for decision in out for use in decision.uses}
         return Standing(
+            used=tuple(sorted({use.key for use in uses} & before)),
             room_at={f"{draw.rule_id}/{proposal_id}": self._room(draw, now) for proposal_id, draw in draws},
             done={f"{actor}/{action}": made[actor, action] for actor, action in tracked},
         )

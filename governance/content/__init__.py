@@ -6,6 +6,17 @@ file, so that whatever it is given, it ends, and its output is about as long as 
 
 from governance.content._build import build_content
 from governance.content._file import ContentFile, Part
+from governance.content._made import Unlike, unlike
 from governance.content._templates import PLACEHOLDER, Content, ContentError, Speaking
 
-__all__ = ["PLACEHOLDER", "Content", "ContentError", "ContentFile", "Part", "Speaking", "build_content"]
+__all__ = [
+    "PLACEHOLDER",
+    "Content",
+    "ContentError",
+    "ContentFile",
+    "Part",
+    "Speaking",
+    "Unlike",
+    "build_content",
+    "unlike",
+]

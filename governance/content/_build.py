@@ -47,6 +47,8 @@ def build_content(file: ContentFile, builder: Builder) -> Content | None:
         fields={name: environment(escape=False).from_string(text) for name, text in file.fields.items()},
         uses=uses,
         source=builder.document.data,
+        file=builder.document.name,
+        lines={part: builder.document.place((part.value,)).line for part in Part},
     )
 
 

@@ -13,7 +13,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 from pydantic import ValidationError
 
-from domain import Account, Contact
+from domain import Account, Contact, digest_of
 from domain import Content as Filled
 from governance.content._file import Part
 
@@ -81,13 +81,13 @@ class Speaking:
     Attributes:
         account: The company.
         contact: The person; None if the account as a whole is addressed.
-        play: What the play is called.
+        play: What the play is called; None if no play speaks.
         sender: The actor in whose name the play proposes.
     """
 
     account: Account
     contact: Contact | None
-    play: str
+    play: str | None
     sender: str
 
     def names(self) -> dict[str, object]:
@@ -113,7 +113,7 @@ class Speaking:
                 title=contact.title,
                 role=contact.role.value.replace("_", " "),
             ),
-            "play": {"name": self.play},
+            "play": _known("play", name=self.play),
             "sender": self.sender,
             PLACEHOLDER: Markup("{{ " + PLACEHOLDER + " }}"),  # noqa: S704 - a constant
         }
@@ -147,7 +147,9 @@ class Content:
         html: Template of the HTML.
         fields: Template of each field.
         uses: Names that each part uses, such as `contact.name` or `unsubscribe_url`.
-        source: The file as plain data: what the version of a play is taken over.
+        source: The file as plain data: what its version, and that of a play, is taken over.
+        file: Its file in the policy set.
+        lines: The line of each part in it, from 1.
     """
 
     content_id: str
@@ -158,6 +160,13 @@ class Content:
     fields: Mapping[str, Template]
     uses: Mapping[Part, frozenset[str]]
     source: Any
+    file: str
+    lines: Mapping[Part, int]
+
+    @property
+    def version(self) -> str:
+        """SHA-256 of what the file says: comments and layout make no other version."""
+        return digest_of(self.source)
 
     @property
     def parts(self) -> frozenset[Part]:

@@ -22,6 +22,7 @@ from governance._case import Case, Origin, one_line
 from governance._fields import ConditionText, PolicyModel, RuleEntry, Sentence
 from governance.cel._conditions import Condition
 from governance.families._asking import Asked, Circle, ask
+from governance.families._firsts import Firsts, FirstsPart, build_firsts
 from governance.families._people import People
 from governance.families._routes import (
     AskEntry,
@@ -31,6 +32,7 @@ from governance.families._routes import (
     build_route,
     spread,
 )
+from governance.families._windows import Windows, WindowsPart, build_windows
 
 _NOBODY = Origin("engine.no_approver", "approvals", "A person must approve this, and nobody is left who may.")
 _WORDS: Mapping[ExceptionKind, str] = {
@@ -71,7 +73,7 @@ class ExceptionsEntry(PolicyModel):
     """In an emergency one person approves alone; left out, nobody can."""
 
 
-class ApprovalsFile(PolicyModel):
+class ApprovalsFile(FirstsPart, WindowsPart):
     """The file as people write it."""
 
     require: tuple[RequireEntry, ...]
@@ -102,12 +104,16 @@ class Approvals:
         routes: Whom to ask about an action; the last one matches always.
         exceptions: Whom to ask about other kinds of exceptions.
         break_glass: Who may approve alone; None: nobody.
+        firsts: What may be asserted, and what is asked about because it is new.
+        windows: How much may be approved in advance.
     """
 
     require: tuple[tuple[Origin, Condition | None], ...]
     routes: tuple[Route, ...]
     exceptions: Mapping[ExceptionKind, Route]
     break_glass: BreakGlass | None
+    firsts: Firsts
+    windows: Windows
 
     def route_called(self, route_id: str | None) -> Route | None:
         """Return the route of an id, whatever it is about; None if there is none."""
@@ -155,7 +161,14 @@ def build_approvals(file: ApprovalsFile, builder: Builder) -> Approvals:
         glass = BreakGlass(
             said.break_glass.group, build_route((*loc, "review"), said.break_glass.review, builder)
         )
-    return Approvals(require, tuple(routes), MappingProxyType(exceptions), glass)
+    return Approvals(
+        require,
+        tuple(routes),
+        MappingProxyType(exceptions),
+        glass,
+        build_firsts(file, builder),
+        build_windows(file, builder),
+    )
 
 
 def apply_requirements(approvals: Approvals, case: Case) -> None:

@@ -242,6 +242,7 @@ def _proposal(walk: Walk, touch: Touch, option: Option, contact: Contact | None,
         evidence=(one_line(f"play {walk.play.name}, step {touch.step}"),),
         expires_at=min(now + option.expires_in, run.ends_by),
         content=content,
+        template=option.content.content_id if option.content is not None else None,
         play=PlayRef(run_id=run.run_id, play_id=run.play_id, step=touch.step),
     )
 
