@@ -20,6 +20,8 @@ from temporalio.worker import Worker
 
 from activities.channels import ChannelError, UnsubscribeLinks, build_channel
 from activities.governing import Governing
+from activities.notices import AnswerLinks, NoticeChat, NoticeMail, read_notice_settings
+from activities.notifying import Notifying, addresses_of
 from activities.planning import Planning
 from activities.policies import NoPolicySetError, PolicyKeeper, keep_policies
 from activities.recording import Recording
@@ -44,17 +46,22 @@ _UNUSABLE = (
 )
 
 
-def orchestrator(
+def orchestrator(  # noqa: PLR0913 - what the orchestrator works with
     client: Client,
     keeper: PolicyKeeper,
     ledger: Ledger,
     *,
+    notifying: Notifying | None = None,
     task_queue: str = TASK_QUEUE,
     max_cached_workflows: int = 1_000,
 ) -> Worker:
-    """Return the worker that runs account workflows, governance and the ledger."""
+    """Return the worker that runs account workflows, governance, the ledger and notices.
+
+    Without `notifying` nobody is told of exceptions; the inbox has them all.
+    """
     governing, planning, recording = Governing(keeper, ledger), Planning(keeper, ledger), Recording(ledger)
     deputies = Deputies(keeper, ledger)
+    telling = notifying or Notifying(ledger, addresses_of(keeper))
     return Worker(
         client,
         task_queue=task_queue,
@@ -66,9 +73,29 @@ def orchestrator(
             recording.project,
             recording.resolve_touch,
             deputies.vet,
+            telling.notify,
         ],
         graceful_shutdown_timeout=GRACE,
     )
+
+
+def notifying_of(keeper: PolicyKeeper, ledger: Ledger, settings: Settings) -> Notifying:
+    """Return what tells persons of exceptions, by the media that the environment names.
+
+    Raises:
+        ChannelSettingsError: A setting of a medium is missing or wrong; names the variable.
+        SettingsError: Mails could have no links: the signing key or the public address does not serve.
+    """
+    media = read_notice_settings()
+    mail = None
+    if media.mail is not None:
+        try:
+            links = AnswerLinks(str(settings.public_url), settings.required_signing_key())
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
+        mail = NoticeMail(media.mail, links)
+    chat = NoticeChat(media.chat) if media.chat is not None else None
+    return Notifying(ledger, addresses_of(keeper), mail=mail, chat=chat)
 
 
 def channel(  # noqa: PLR0913 - what a channel works with
@@ -97,7 +124,8 @@ def channel(  # noqa: PLR0913 - what a channel works with
 
 async def _worker_of(role: str, keeper: PolicyKeeper, ledger: Ledger, settings: Settings) -> Worker:
     if role == ORCHESTRATOR:
-        return orchestrator(await connect(), keeper, ledger)
+        notifying = notifying_of(keeper, ledger, settings)
+        return orchestrator(await connect(), keeper, ledger, notifying=notifying)
     policies = await keeper.in_force()
     if role not in policies.channels:
         known = ", ".join([ORCHESTRATOR, *sorted(policies.channels)])

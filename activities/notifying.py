@@ -14,11 +14,22 @@ from temporalio import activity
 from activities.channels._contract import clean
 from activities.channels._mime import UnsendableError
 from activities.notices import EVERYBODY, Delivery, NoticeChat, NoticeMail, Wording, wording_of
+from activities.policies import PolicyKeeper
 from domain import Notice, NoticeReport
 from ledger import Ledger, NoticeAbout, NoticeClaim, NoticeKey, NoticeStatus, NoticeTurn
 
 Addresses = Callable[[], Awaitable[Mapping[str, str]]]
 """Returns where persons are reached by mail, by login, as it stands at this moment."""
+
+
+def addresses_of(keeper: PolicyKeeper) -> Addresses:
+    """Return a look into people.yaml as it is in force."""
+
+    async def look() -> Mapping[str, str]:
+        return (await keeper.in_force()).people.emails
+
+    return look
+
 
 _log = structlog.get_logger("tutti.notices")
 BEGIN_WITHIN_SECONDS = 12.0

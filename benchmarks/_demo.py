@@ -64,7 +64,7 @@ class Telling:
 
     def look_into(self, folder: Path) -> None:
         """Take the moment of the first e-mail from the name of its file."""
-        names = sorted(path.name for path in folder.rglob("*.eml"))
+        names = sorted(path.name for path in folder.rglob("mail/*.eml"))
         if names:
             at = datetime.strptime(names[0].split("-")[0], "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
             self.mailed = (at - self._started_at).total_seconds()

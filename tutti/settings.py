@@ -68,13 +68,15 @@ class Settings(BaseSettings):
     """TUTTI_LEDGER_URL: SQLAlchemy URL of the ledger. Default: the SQLite file `ledger.db` in `home`."""
 
     public_url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8321")
-    """TUTTI_PUBLIC_URL: where contacts reach the gateway; unsubscribe links start with it."""
+    """TUTTI_PUBLIC_URL: where contacts and approvers reach the gateway; unsubscribe and answer links start
+    with it."""
 
     gateway_port: int = Field(default=8321, ge=1, le=65535)
     """TUTTI_GATEWAY_PORT: the loopback port on which the gateway of the local stack listens."""
 
     signing_key: SecretStr | None = None
-    """TUTTI_SIGNING_KEY: signs unsubscribe links, at least 32 bytes. A new one voids links sent before."""
+    """TUTTI_SIGNING_KEY: signs unsubscribe and answer links, at least 32 bytes. A new one voids links sent
+    before."""
 
     outcomes_secret: Annotated[Secrets, NoDecode] = ()
     """TUTTI_OUTCOMES_SECRET: signs outcome callbacks of all channels, `whsec_...`; several, separated by
@@ -157,7 +159,7 @@ class Settings(BaseSettings):
         """
         if self.signing_key is None:
             raise SettingsError(
-                f"{PREFIX}SIGNING_KEY is not set, and unsubscribe links need it; "
+                f"{PREFIX}SIGNING_KEY is not set, and the links in mails need it; "
                 "make one with `openssl rand -hex 32`"
             )
         return self.signing_key

@@ -48,6 +48,7 @@ def show_addresses(console: Console, stack: LocalStack) -> None:
         ("gateway", addresses.gateway),
         ("mail sink", f"{addresses.mail}, messages in {shown_path(stack.paths.mail)}"),
         ("webhook sink", f"{addresses.webhook}, calls in {shown_path(stack.paths.webhooks)}"),
+        ("approvers", f"mails in {shown_path(stack.paths.notices)}, chat in {shown_path(stack.paths.chat)}"),
     ]
     if "vendors" in stack.pids():
         lines.append(("vendors", f"{addresses.vendors}, records in {shown_path(stack.paths.vendors)}"))

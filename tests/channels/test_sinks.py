@@ -21,6 +21,7 @@ from activities.channels import ChannelEnvironment, WebhookSettings, webhook
 from domain import ReceiptStatus
 from ledger import Ledger
 from tests.channels.support import LINKS, a_touch, email_activity, perform
+from tests.notices.support import a_notice, chat_to, mail_to, notifying, tell
 from tutti.local.sinks import SinkError, SinkPorts, SinkSettings, main, run_sinks
 
 SECRET = "whsec_" + "A" * 32
@@ -247,3 +248,59 @@ def test_a_port_that_is_none_is_one_line(
 
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("sinks: --mail-port:")
+
+
+# -- what our own people are told ---------------------------------------------------------------------------
+
+
+async def test_notices_are_kept_apart_from_what_goes_to_contacts(tmp_path: Path, ledger: Ledger) -> None:
+    where = settings(tmp_path, chat_log=tmp_path / "chat.jsonl")
+
+    async with sinks(where) as ports:
+        await perform(email_activity(ledger, ports.mail), a_touch())
+        report = await tell(
+            notifying(
+                ledger,
+                mail=mail_to(ports.mail),
+                chat=chat_to(f"http://127.0.0.1:{ports.webhook}/chat"),
+            ),
+            a_notice(),
+        )
+
+    assert report.delivered == ("dana.reyes by mail", "chat")
+    assert len(list(where.mail_dir.glob("*.eml"))) == 1
+    (notice,) = (where.mail_dir / "notices").iterdir()
+    message = BytesParser(policy=policy.default).parsebytes(notice.read_bytes())
+    assert message["To"] == "dana.reyes@example.com"
+    (line,) = [json.loads(each) for each in (tmp_path / "chat.jsonl").read_text("utf-8").splitlines()]
+    assert line["payload"]["text"].startswith("Approval needed")
+    assert kept(where) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "says"),
+    [
+        ('{"text": "hello"}', 200, "ok"),
+        ('{"blocks": []}', 400, "no_text"),
+        ('{"text": ""}', 400, "no_text"),
+        ("hello", 400, "invalid_payload"),
+        ("[1]", 400, "invalid_payload"),
+        ("x" * 100_000, 413, "msg_too_long"),
+    ],
+)
+async def test_the_chat_answers_as_slack_does(tmp_path: Path, body: str, status: int, says: str) -> None:
+    chat_log = tmp_path / "chat.jsonl"
+    async with (
+        sinks(settings(tmp_path, chat_log=chat_log)) as ports,
+        httpx.AsyncClient(trust_env=False) as client,
+    ):
+        answer = await client.post(f"http://127.0.0.1:{ports.webhook}/chat/legal", content=body)
+
+    assert (answer.status_code, answer.text) == (status, says)
+    assert len(chat_log.read_text("utf-8").splitlines()) == (1 if status == 200 else 0)
+
+
+async def test_a_chat_log_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SinkError, match=r"cannot use .*: .*--chat-log"):
+        async with sinks(settings(tmp_path, chat_log=tmp_path)):
+            pass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -54,7 +53,7 @@ SENTENCE = "send_email is worth more than the agent may decide on"
 
 
 def a_route(**changes: Any) -> ApprovalRoute:  # noqa: ANN401 - whatever the model takes
-    said = {
+    said: dict[str, Any] = {
         "group": "sales-leadership",
         "approvers": ("dana.reyes", "tom.okafor"),
         "due_at": NOW + timedelta(hours=4),
@@ -65,7 +64,7 @@ def a_route(**changes: Any) -> ApprovalRoute:  # noqa: ANN401 - whatever the mod
 
 
 def an_approval(**changes: Any) -> Approval:  # noqa: ANN401
-    said = {
+    said: dict[str, Any] = {
         "approval_id": "p-1/r-2",
         "proposal_id": "p-1",
         "digest": "ab" * 32,
@@ -109,7 +108,7 @@ def a_card(
         file="authority.yaml",
         line=12,
     )
-    said = {
+    said: dict[str, Any] = {
         "account_id": "northwind",
         "account": Account(account_id="northwind", name="Northwind").model_copy(
             update={"name": account_name}
@@ -140,7 +139,7 @@ def a_card(
 
 
 def a_notice(number: int = 1, occasion: Occasion = Occasion.REQUESTED, **changes: Any) -> Notice:  # noqa: ANN401
-    said = {
+    said: dict[str, Any] = {
         "notice_id": f"northwind/p-1/r-2/n{number}",
         "account_id": "northwind",
         "to": ("dana.reyes",),
@@ -153,7 +152,7 @@ def a_notice(number: int = 1, occasion: Occasion = Occasion.REQUESTED, **changes
 
 def mail_to(port: int, *, timeout: float = 1.0, **settings: Any) -> NoticeMail:  # noqa: ANN401
     """Notices in front of a mail server on this machine."""
-    said = {
+    said: dict[str, Any] = {
         "host": "127.0.0.1",
         "port": port,
         "sender": "Tutti <tutti@example.com>",
@@ -218,7 +217,8 @@ class Chat:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         self.got.append((request.url.path, await request.json()))
-        while self.hangs and not await request.is_disconnected():
-            await asyncio.sleep(0.02)
+        if self.hangs:
+            while (await receive())["type"] != "http.disconnect":
+                pass
         answer = self.answers.pop(0) if self.answers else PlainTextResponse("ok")
         await answer(scope, receive, send)

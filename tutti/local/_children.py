@@ -53,6 +53,8 @@ class Addresses(Frozen):
     mail: str
     """`host:port` of the SMTP sink."""
     webhook: str
+    chat: str
+    """Address of the Slack-compatible webhook for notices."""
     vendors: str
     """The CRM, segment store and advertising platform for development."""
 
@@ -75,6 +77,7 @@ class Layout(Frozen):
             gateway=f"http://{LOOPBACK}:{self.ports.gateway}",
             mail=f"{LOOPBACK}:{self.ports.mail}",
             webhook=f"http://{LOOPBACK}:{self.ports.webhook}",
+            chat=f"http://{LOOPBACK}:{self.ports.webhook}/chat",
             vendors=f"http://{LOOPBACK}:{self.ports.vendors}",
         )
 
@@ -112,6 +115,12 @@ class Layout(Frozen):
             "TUTTI_EXECUTIVE_SENDER": "Tutti <tutti@example.com>",
             "TUTTI_EXECUTIVE_STARTTLS": "off",
             "TUTTI_EXECUTIVE_DIRECTORY": str(_EXECUTIVES),
+            "TUTTI_NOTICES_HOST": LOOPBACK,
+            "TUTTI_NOTICES_PORT": str(self.ports.mail),
+            "TUTTI_NOTICES_SENDER": "Tutti <tutti@example.com>",
+            "TUTTI_NOTICES_STARTTLS": "off",
+            "TUTTI_NOTICES_REPLY_TO": "approvals@example.com",
+            "TUTTI_CHAT_WEBHOOK_URL": self.addresses.chat,
             # What a sink or vendor of this stack calls back with is the secret that it was called with.
             "TUTTI_OUTCOMES_SECRET": self.secrets.webhook_secret.get_secret_value(),
             "TUTTI_WEBHOOK_URL": f"{self.addresses.webhook}/",
@@ -254,6 +263,8 @@ def standard_children(
                 str(layout.ports.webhook),
                 "--webhook-log",
                 str(layout.paths.webhooks),
+                "--chat-log",
+                str(layout.paths.chat),
             ),
         ),
         *([_vendors(layout)] if not _VENDOR_CHANNELS.keys().isdisjoint(channels) else []),

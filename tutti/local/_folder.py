@@ -50,6 +50,16 @@ class Paths(Frozen):
         return self.home / "webhooks.jsonl"
 
     @property
+    def notices(self) -> Path:
+        """Folder in which the mail sink puts the messages to approvers."""
+        return self.mail / "notices"
+
+    @property
+    def chat(self) -> Path:
+        """JSON lines file to which the webhook sink appends messages to the chat."""
+        return self.home / "chat.jsonl"
+
+    @property
     def vendors(self) -> Path:
         """JSON lines file in which the local vendors keep tasks, segments and audience members."""
         return self.home / "vendors.jsonl"

@@ -1,8 +1,9 @@
 """Where touches end up during development: a mail server and a webhook receiver that keep what they get.
 
-Both listen on the loopback address only. Mails become `.eml` files; webhooks become lines of JSON, each of
-them `{"id", "received_at", "payload"}`. The receiver does what a real one should: it checks the signature and
-takes each `webhook-id` once, also after a restart.
+Both listen on the loopback address only. Mails become `.eml` files, those to our own approvers in the folder
+`notices` below; webhooks become lines of JSON, each of them `{"id", "received_at", "payload"}`. The receiver
+does what a real one should: it checks the signature and takes each `webhook-id` once, also after a restart.
+Under `/chat` it takes messages as Slack does.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.parser import BytesHeaderParser
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,7 +34,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from activities.notices import NOTICE_HEADER
 from domain import Frozen
+from tutti.local._chat_sink import ChatSink
 from tutti.local._lines import LineFile
 from tutti.local._listening import served
 
@@ -63,6 +67,8 @@ class SinkSettings(Frozen):
     webhook_log: Path
     webhook_secret: SecretStr
     """Shared with the webhook channel: `whsec_` and base64."""
+    chat_log: Path | None = None
+    """Where messages to the chat are kept; None: there is no chat."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,8 @@ class SinkPorts:
 
 class MailSink:
     """Keeps each accepted message as a file; what has a file has been accepted, and the other way round.
+
+    What is for our own people is kept apart from what goes to contacts.
 
     Args:
         folder: Where the files go; it must exist.
@@ -96,8 +104,9 @@ class MailSink:
     def _keep(self, content: bytes) -> Path:
         # Names sort by time; the random part keeps messages of one microsecond apart.
         name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{uuid.uuid4().hex[:8]}"
-        hidden, final = self._folder / f".{name}.part", self._folder / f"{name}.eml"
+        hidden = self._folder / f".{name}.part"
         try:
+            final = self._place(content) / f"{name}.eml"
             with hidden.open("xb") as file:
                 file.write(content)
                 file.flush()
@@ -107,6 +116,14 @@ class MailSink:
             hidden.unlink(missing_ok=True)
             raise
         return final
+
+    def _place(self, content: bytes) -> Path:
+        """Return the folder for a message, which is there."""
+        if NOTICE_HEADER not in BytesHeaderParser().parsebytes(content):
+            return self._folder
+        folder = self._folder / "notices"
+        folder.mkdir(exist_ok=True)
+        return folder
 
 
 class WebhookSink:
@@ -176,10 +193,11 @@ async def run_sinks(
         SinkError: A port is taken, or a path cannot be used.
     """
     _make(settings.mail_dir, settings.webhook_log)
+    chat = _chat(settings.chat_log)
     async with AsyncExitStack() as stack:
         webhook = WebhookSink(settings.webhook_log, settings.webhook_secret)
         mail_port = await stack.enter_async_context(_mail_server(settings))
-        webhook_port = await stack.enter_async_context(_webhook_server(settings, webhook))
+        webhook_port = await stack.enter_async_context(_webhook_server(settings, webhook, chat))
         if started is not None:
             started(SinkPorts(mail=mail_port, webhook=webhook_port))
         await stop.wait()
@@ -230,12 +248,27 @@ class _Connection(SMTP):
 
 
 @asynccontextmanager
-async def _webhook_server(settings: SinkSettings, sink: WebhookSink) -> AsyncIterator[int]:
-    app = Starlette(routes=[Route("/{path:path}", sink.receive, methods=["POST"])])
+async def _webhook_server(
+    settings: SinkSettings, sink: WebhookSink, chat: ChatSink | None
+) -> AsyncIterator[int]:
+    routes = [Route("/{path:path}", sink.receive, methods=["POST"])]
+    if chat is not None:
+        paths = ("/chat", "/chat/{channel:path}")
+        routes = [*(Route(path, chat.receive, methods=["POST"]) for path in paths), *routes]
+    app = Starlette(routes=routes)
     with _told("webhooks", settings.webhook_port, "--webhook-port"):
         listener = socket.create_server((LOOPBACK, settings.webhook_port))
     async with served(app, listener) as port:
         yield port
+
+
+def _chat(log: Path | None) -> ChatSink | None:
+    if log is None:
+        return None
+    try:
+        return ChatSink(log)
+    except OSError as error:
+        raise SinkError(f"cannot use {log}: {error.strerror}; change --chat-log") from error
 
 
 @contextmanager
@@ -285,6 +318,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("--webhook-log", Path, "file for the webhooks, one JSON object a line"),
     ):
         parser.add_argument(option, type=kind, required=True, help=purpose)
+    parser.add_argument("--chat-log", type=Path, help="file for messages to /chat; without it there is none")
     options = parser.parse_args(arguments)
     try:
         settings = SinkSettings(**vars(options), webhook_secret=SecretStr(_secret()))
