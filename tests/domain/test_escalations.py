@@ -119,6 +119,26 @@ def test_a_notice_that_fails_is_tried_again_under_the_same_id_and_the_task_stays
     assert not shell.state.tickets
 
 
+def test_whoever_was_reached_by_an_attempt_before_is_not_recorded_again() -> None:
+    shell = asked(levels=(), reminders=())
+    (first,) = notices(shell)
+    half = NoticeReport(
+        notice_id=first.notice.notice_id,
+        delivered=("dana by mail",),
+        failed=("tom by mail: later",),
+        try_again=True,
+    )
+    shell.send(Noticed(report=half))
+    shell.wait(minutes=11)
+    notices(shell)
+    shell.send(Noticed(report=half))
+    shell.wait(minutes=21)
+    notices(shell)
+    both = {"delivered": ("dana by mail", "tom by mail"), "failed": (), "try_again": False}
+    shell.send(Noticed(report=half.model_copy(update=both)))
+    assert steps(shell) == ["requested", "notified", "not_notified", "notified"]
+
+
 def test_a_late_request_is_not_sent_after_the_answer() -> None:
     shell = asked(levels=(), reminders=())
     (first,) = notices(shell)
