@@ -37,6 +37,7 @@ from activities.channels import (
 )
 from activities.channels import email as email_channel
 from activities.channels import webhook as webhook_channel
+from activities.notifying import Notifying
 from domain import AccountStatus, Contact, Observation, Proposal, ProposalView
 from governance import PolicySet, load_policy_set
 from ledger import Ledger
@@ -152,8 +153,12 @@ async def staged(
     original: Path = DEMO_POLICIES,
     files: Mapping[str, str] | None = None,
     more: Mapping[str, Callable[[ChannelEnvironment], ChannelActivities]] = MappingProxyType({}),
+    notifying: Callable[[PolicyKeeper, Ledger], Notifying] | None = None,
 ) -> AsyncIterator[Stage]:
-    """Run one orchestrator and the channels, with a mail server and a webhook receiver behind them."""
+    """Run one orchestrator and the channels, with a mail server and a webhook receiver behind them.
+
+    Nobody is told of exceptions unless `notifying` says how.
+    """
     queue = f"test-{uuid.uuid4().hex[:12]}"
     edited = edited_policies(folder, queue, FAST if edits is None else edits, original, files)
     policies = load_policy_set(edited)
@@ -175,10 +180,12 @@ async def staged(
         }
         built = {name: activities[name] for name in channels}
         built |= {name: partial(build, environment) for name, build in more.items()}
+        keeper = PolicyKeeper(ledger, policies)
         orchestrator = processes.orchestrator(
             client,
-            PolicyKeeper(ledger, policies),
+            keeper,
             ledger,
+            notifying=notifying(keeper, ledger) if notifying is not None else None,
             task_queue=queue,
             max_cached_workflows=max_cached_workflows,
         )
