@@ -1,7 +1,8 @@
 """The simulator: the account's state machine and governance under a virtual clock, with no engine.
 
-It is the second shell around the same core. Governance and the ledger answer at once, channels after a
-moment; the suppression store is a set, and limits that all accounts share count the simulation's own touches.
+It is the second shell around the same core. Governance, the ledger and notices answer at once, channels after
+a moment; the suppression store is a set, and limits that all accounts share count the simulation's own
+touches.
 """
 
 from __future__ import annotations
@@ -62,11 +63,12 @@ from domain import (
     TouchRecord,
     TouchStatus,
     Vet,
+    Vetted,
     advance,
     next_due,
     resume,
 )
-from governance import PolicySet, draws, interpret, plan, rule, tracked, uses, windowed
+from governance import PolicySet, draws, interpret, plan, rule, tracked, uses, vet, windowed
 from tutti.scenario import CameBack, GivenAnswer, Scenario, ScenarioStep
 from tutti.standing import TouchBook
 
@@ -243,7 +245,7 @@ class Simulator:
             case Notify(notice=notice):
                 return Noticed(report=NoticeReport(notice_id=notice.notice_id))
             case Vet(request=request):
-                return None
+                return Vetted(vetting=vet(self.policies, request, ()))
             case Project(batch=batch):
                 self.facts.extend(batch.facts)
                 self._book.take(batch.facts)
