@@ -13,10 +13,11 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from email.message import EmailMessage
+from email.message import EmailMessage, Message
+from email.utils import parseaddr
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 from urllib.parse import quote
 
 from rich.console import Console
@@ -24,9 +25,19 @@ from rich.panel import Panel
 from rich.text import Text
 
 import tutti
-from domain import AccountStatus, Contact, ProposalStatus, ProposalView
+from domain import (
+    AccountStatus,
+    Answer,
+    AnswerResult,
+    Approval,
+    ApprovalAnswer,
+    Contact,
+    ProposalStatus,
+    ProposalView,
+)
 from governance import PolicyError, PolicySet, load_policy_set
 from tutti import story
+from tutti.demo_audit import AuditNotSeenError, tell_audit
 from tutti.demo_play import PlayNotSeenError, tell_play
 from tutti.importing import run_import
 from tutti.live import LivePlayer, Played
@@ -75,6 +86,7 @@ async def run_demo(console: Console, *, stay: bool, began: float, home: Path = H
             await tell_play(console, accounts, policies, 7)
             console.print(story.heading(8, "The same for a whole CRM: import a HubSpot export"))
             code = await run_import(console, console, EXAMPLES / "hubspot", policies, accounts=accounts)
+            await tell_audit(console, stack.paths.ledger_database, 9)
             _show_links(console, stack, scenario, stay=stay)
             if not stay:
                 console.print()
@@ -84,7 +96,7 @@ async def run_demo(console: Console, *, stay: bool, began: float, home: Path = H
             return code
     except StackError as error:
         raise DemoError("\n".join((str(error), *error.log_tail))) from error
-    except (PolicyError, ScenarioError, AccountError, PlayNotSeenError) as error:
+    except (PolicyError, ScenarioError, AccountError, PlayNotSeenError, AuditNotSeenError) as error:
         raise DemoError(str(error)) from error
 
 
@@ -108,6 +120,7 @@ class Demo:
         self._scenario = scenario
         self._began = began
         self._people: dict[str, Contact] = {person.contact_id: person for person in scenario.contacts}
+        self._asked: Approval | None = None
         self._wanted = [step.propose for step in scenario.steps if step.propose is not None]
         self._when = [step.at.total_seconds() for step in scenario.steps if step.propose is not None]
 
@@ -165,6 +178,46 @@ class Demo:
             say(story.aside(f"may answer: {eligible} (not {barred}: owns the agent that proposed it)"))
             say(story.aside(f"bound to the exact action by digest {pending.digest[:16]}…"))
             say(story.aside(f"without an answer in time: {route.on_expiry.value}, never sent"))
+            if route.due_at is not None and route.levels:
+                level = route.levels[0]
+                later = f"at {level.at:%H:%M:%S}Z it goes to {level.group} as well"
+                say(story.aside(f"due at {route.due_at:%H:%M:%S}Z; {later}"))
+            self._asked = pending
+            await self._tell_notice(pending)
+            await self._tell_refusals(pending)
+
+    async def _tell_notice(self, pending: Approval) -> None:
+        """Show that those who may answer got a mail with a link of their own."""
+        whom = next(login for login in pending.asked)
+        message = await self._message(self._stack.paths.notices, lambda to: to.startswith(whom))
+        has_link = any("/answer/" in str(part.get_content()) for part in message.walk() if _is_text(part))
+        if not has_link:
+            raise DemoError(f"the mail to {whom} has no link to answer by")
+        say = self._console.print
+        say(
+            story.aside(f"{whom} has mail: “{plain(str(message['Subject']))}”, with a link that answers once")
+        )
+
+    async def _tell_refusals(self, pending: Approval) -> None:
+        """Let those answer who may not: the owner of the agent, and the agent itself."""
+        say = self._console.print
+        agent = next(w.actor for w in self._wanted if w.proposal_id == pending.proposal_id)
+        say()
+        for who in (*(login for login in pending.route.excluded if login != agent), agent):
+            result = await self._answer(pending, who)
+            if result.accepted:
+                raise DemoError(f"{who} was let through: {result.message}")
+            say(story.aside(f"{who} says yes. Refused, and on record: {plain(result.message)}"))
+
+    async def _answer(self, approval: Approval, who: str) -> AnswerResult:
+        given = ApprovalAnswer(
+            answer_id=f"demo-{who}",
+            approval_id=approval.approval_id,
+            answer=Answer.APPROVE,
+            approver=who,
+            digest=approval.digest,
+        )
+        return await self._accounts.answer(self._scenario.account.account_id, given)
 
     async def _tell_answer(self, played: Played) -> None:
         say, result, given = self._console.print, played.result, played.step.answer
@@ -172,6 +225,9 @@ class Demo:
             raise DemoError(f"the answer was not accepted: {result.message if result else 'no result'}")
         say()
         say(story.aside(f"{given.approver} answers: {given.answer.value}. “{given.comment}”", "bold"))
+        if self._asked is not None:
+            late = await self._answer(self._asked, given.approver)
+            say(story.aside(f"the same once more, from another tab: {plain(late.message)}"))
         status = await self._until(
             lambda s: all(v.due_at is None or (v.decision and v.decision.verdict.value == "defer")
                           for v in s.proposals if v.proposal.proposal_id == given.proposal)
@@ -222,9 +278,14 @@ class Demo:
         return await _wait_for(look, what)
 
     async def _first_message(self) -> EmailMessage:
+        return await self._message(self._stack.paths.mail, lambda _: True)
+
+    async def _message(self, folder: Path, is_meant: Callable[[str], bool]) -> EmailMessage:
+        """Return the first message in a folder of the sink whose address is the one that is meant."""
+
         async def look() -> EmailMessage | None:
-            files = sorted(self._stack.paths.mail.glob("*.eml"))
-            return await asyncio.to_thread(_read_message, files[0]) if files else None
+            found = await asyncio.to_thread(_read_messages, folder)
+            return next((each for each in found if is_meant(parseaddr(str(each["To"]))[1])), None)
 
         return await _wait_for(look, "the e-mail")
 
@@ -325,7 +386,7 @@ def _show_links(console: Console, stack: LocalStack, scenario: Scenario, *, stay
         ("where the account stands", f"{prefix}{command()} status {account_id}"),
     )
     restart = ("start this stack again", again)
-    console.print(story.heading(9, "See for yourself"))
+    console.print(story.heading(10, "See for yourself"))
     # One line each, whatever the width: these are for copying.
     for what, where in (*links, restart) if stay else (restart, *links):
         console.print(
@@ -333,5 +394,12 @@ def _show_links(console: Console, stack: LocalStack, scenario: Scenario, *, stay
         )
 
 
-def _read_message(file: Path) -> EmailMessage:
-    return email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
+def _is_text(part: Message) -> TypeGuard[EmailMessage]:
+    return part.get_content_maintype() == "text"
+
+
+def _read_messages(folder: Path) -> list[EmailMessage]:
+    return [
+        email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
+        for file in sorted(folder.glob("*.eml"))
+    ]
