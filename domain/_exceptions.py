@@ -7,7 +7,7 @@ from datetime import timedelta
 from domain import _asking as asking
 from domain._approval import Approval, ApprovalAnswer, ExceptionAsk
 from domain._canonical import digest_of, short_key
-from domain._exception_words import ExceptionKind
+from domain._exception_words import ApprovalStatus, ExceptionKind
 from domain._messages import Ruled
 from domain._records import HoldFact
 from domain._route import ApprovalRoute
@@ -166,7 +166,7 @@ def _ask_about_readings(turn: Turn, found: Ambiguity | None) -> None:
         if asked is not None:
             asking.take_back(turn, asked, "the readings no longer disagree that much")
         return
-    if asked is not None and asked.digest == found.digest:
+    if asked is not None and asked.digest == found.digest and not _asked_anew(turn, asked):
         return  # it is open, or nobody answered in time
     if asked is not None:
         asking.take_back(turn, asked, "the readings have changed")
@@ -183,6 +183,15 @@ def _ask_about_readings(turn: Turn, found: Ambiguity | None) -> None:
     state.reading_question = ReadingQuestion(
         approval_id=approval.approval_id, holds_seconds=found.holds_seconds
     )
+
+
+def _asked_anew(turn: Turn, asked: Approval) -> bool:
+    """Tell whether the same readings are a new question: the last was taken back, or its answer has aged."""
+    if asked.status is ApprovalStatus.WITHDRAWN:
+        return True
+    settled = turn.state.settled
+    aged = settled is None or settled.digest != asked.digest or settled.holds_until <= turn.now
+    return asked.status is ApprovalStatus.SETTLED and aged
 
 
 def settle_reading(turn: Turn, approval: Approval, given: ApprovalAnswer, stage: Stage) -> None:

@@ -163,6 +163,7 @@ def _request(turn: Turn, run: PlayRun | None) -> PlanRequest:
         readings=tuple(state.readings[system] for system in sorted(state.readings)),
         touches=state.counted_touches(),
         circumstances=state.circumstances,
+        settled=state.settled,
         run=run,
         move_to=state.play_moves.get(run.run_id) if run is not None else None,
         asks=state.play_asks,

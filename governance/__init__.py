@@ -7,7 +7,7 @@ from here, never from the modules behind it.
 from collections.abc import Iterable
 from datetime import datetime
 
-from domain import Assessment, Reading, Signal
+from domain import Assessment, Reading, SettledStage, Signal
 from governance._case import Channel
 from governance._cases import CaseResult, CasesError, PolicyCase, load_cases, read_cases, run_case
 from governance._diff import Change, ChangeKind, diff
@@ -90,9 +90,18 @@ __all__ = [
 ]
 
 
-def assess(policies: PolicySet, readings: Iterable[Reading], now: datetime) -> Assessment | None:
-    """Reconcile readings that may disagree; None if none of them has any weight."""
-    return reconcile(policies.interpretation, readings, now)
+def assess(
+    policies: PolicySet, readings: Iterable[Reading], now: datetime, settled: SettledStage | None = None
+) -> Assessment | None:
+    """Reconcile readings that may disagree; None if none of them has any weight.
+
+    Args:
+        policies: The policy set in force.
+        readings: What systems conclude.
+        now: The moment.
+        settled: What a person has said about readings that disagreed.
+    """
+    return reconcile(policies.interpretation, readings, now, settled)
 
 
 def interpret(policies: PolicySet, signal: Signal) -> Signal:

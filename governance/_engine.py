@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from domain import (
+    Assessment,
     Decision,
     Draw,
+    ExceptionKind,
     Handover,
     ReasonCode,
     Ruling,
@@ -25,9 +27,11 @@ from governance._facts import account_facts, assessment_facts, days_since
 from governance._hearing import Hearing, World, good_until, hear, telling_order
 from governance._limits import Timeline
 from governance._policy_set import PolicySet
-from governance.families._approvals import asks_about, route_asks
+from governance.families._ambiguity import Doubt, doubt_about
+from governance.families._approvals import asks_about, exception_route, route_asks
 from governance.families._arbitration import place_of, starving
-from governance.families._interpretation import reconcile
+from governance.families._asking import Circle
+from governance.families._interpretation import holding, reconcile, said_by
 
 RIVALS_NAMED = 20
 """Rivals a decision names; all of them in all decisions would grow with the square of their number."""
@@ -47,7 +51,8 @@ def rule(policies: PolicySet, request: RulingRequest) -> Ruling:
         The assessment, and one decision per candidate in the order of their arrival (then of their ids).
         A decision's first hit is the one that decided.
     """
-    assessment = reconcile(policies.interpretation, request.readings, request.now)
+    assessment = reconcile(policies.interpretation, request.readings, request.now, request.settled)
+    doubt = _doubt(policies, request, assessment)
     world = World(
         policies=policies,
         request=request,
@@ -59,6 +64,7 @@ def rule(policies: PolicySet, request: RulingRequest) -> Ruling:
         assessment=assessment_facts(assessment),
         days_since=days_since(request.circumstances, request.now),
         suppressed=frozenset(request.suppressed),
+        doubt=doubt,
     )
     candidates = sorted(request.candidates, key=lambda each: (each.received_at, each.proposal.proposal_id))
     hearings = [hear(world, candidate) for candidate in candidates]
@@ -73,8 +79,21 @@ def rule(policies: PolicySet, request: RulingRequest) -> Ruling:
         decision_window_seconds=policies.decision_window.total_seconds(),
         routes=asking.routes,
         unroutable=asking.unroutable,
+        ambiguity=doubt.ambiguity if doubt is not None else None,
         asks_about=asks_about(policies.approvals),
     )
+
+
+def _doubt(policies: PolicySet, request: RulingRequest, assessment: Assessment | None) -> Doubt | None:
+    """Return what readings lead to that disagree too much; None if they do not, or it has been settled."""
+    how = policies.interpretation
+    if how.ambiguity is None or assessment is None or not how.ambiguity.speaks(assessment):
+        return None
+    if holding(how, request.readings, request.now, request.settled) is not None:
+        return None
+    circle = Circle(policies.people, frozenset(), request.delegations)
+    route = exception_route(policies.approvals, ExceptionKind.AMBIGUITY, circle, request)
+    return doubt_about(how.ambiguity, said_by(how, request.readings), assessment, route, request)
 
 
 def _decide(world: World, hearing: Hearing, ids: Sequence[str]) -> Decision:

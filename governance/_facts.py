@@ -46,6 +46,8 @@ class AccountFacts(NamedTuple):
     """Open support cases."""
     worst_open_case: int | None
     """The most severe of them, 1 to 4; null if none is open."""
+    sensitive: bool = False
+    """Whether somebody has marked it as one to be careful with."""
 
 
 class ContactFacts(NamedTuple):
@@ -163,6 +165,7 @@ def account_facts(account: Account, circumstances: Circumstances) -> AccountFact
         owner=account.owner,
         open_cases=len(circumstances.open_cases),
         worst_open_case=min((case.severity for case in circumstances.open_cases), default=None),
+        sensitive=account.sensitive,
     )
 
 

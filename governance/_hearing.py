@@ -39,6 +39,7 @@ from governance._policy_set import PolicySet
 from governance._shared import SharedLimit
 from governance._uses import apply_uses
 from governance.cel._conditions import EvaluationError, Recall
+from governance.families._ambiguity import Doubt
 from governance.families._approvals import apply_requirements, find_route, settle_approval
 from governance.families._arbitration import score, slot_limits
 from governance.families._channels import apply_channel
@@ -95,6 +96,7 @@ class World:
     assessment: AssessmentFacts | None
     days_since: DaysSince
     suppressed: frozenset[str]
+    doubt: Doubt | None = None
     recall: Recall = field(default_factory=Recall)
     people: dict[str, ContactFacts] = field(default_factory=dict)
 
@@ -261,6 +263,8 @@ def _apply_engine(world: World, case: Case) -> None:
         case.hits.append(_CONTACT_LEFT.hit(Verdict.DENY, ReasonCode.CONTACT_LEFT))
     if case.now >= case.candidate.expires_at:
         case.hits.append(_EXPIRED.hit(Verdict.SUPPRESS, ReasonCode.EXPIRED))
+    if world.doubt is not None and world.doubt.hit is not None and not case.operational:
+        case.hits.append(world.doubt.hit)
 
 
 def clocks_of(world: World, hearing: Hearing, case: Case, touches: Sequence[TouchRecord]) -> Clocks:
@@ -289,6 +293,8 @@ def _lifting_limits(world: World, case: Case, touches: Sequence[TouchRecord]) ->
         message = f"{stop.placed_by} has stopped {stop.subject}: {stop.reason}"
         again = min(case.now + STOP_PAUSE, case.candidate.expires_at)
         yield NotBefore(Origin(_STOP.rule_id, _STOP.family, message), ReasonCode.STOPPED, again, lifts=True)
+    if world.doubt is not None and world.doubt.limit is not None and not case.operational:
+        yield world.doubt.limit
     if once(touches, _IN_FLIGHT.rule_id, lambda: any(t.status is TouchStatus.IN_FLIGHT for t in touches)):
         yield NotBefore(_IN_FLIGHT, ReasonCode.TOUCH_IN_FLIGHT, case.now + IN_FLIGHT_PAUSE, lifts=True)
 
@@ -341,7 +347,10 @@ def too_late(hearing: Hearing) -> None:
     deferrals = [
         hit
         for hit in hearing.hits
-        if hit.effect is Verdict.DEFER and not hit.log_only and hit.rule_id not in _LIFTING_RULES
+        if hit.effect is Verdict.DEFER
+        and not hit.log_only
+        and hit.rule_id not in _LIFTING_RULES
+        and hit.reason is not ReasonCode.AMBIGUOUS
     ]
     deciding = min(deferrals, key=telling_order)
     hearing.hits[:] = [

@@ -293,7 +293,11 @@ def _compile(loader: _Loader, name: str) -> PolicySet:
         lambda file, builder: build_arbitration(file, builder, operational),
     )
     approvals = loader.family("approvals", ApprovalsFile, build_approvals)
-    interpretation = loader.family("interpretation", InterpretationFile, build_interpretation)
+    interpretation = loader.family(
+        "interpretation",
+        InterpretationFile,
+        lambda file, builder: build_interpretation(file, builder, approvals),
+    )
     contents = _contents(loader)
     plays = _plays(loader, channels, contents)
     if (

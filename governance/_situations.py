@@ -65,6 +65,8 @@ class GivenAccount(PolicyModel):
     tier: Tier = Tier.THREE
     owner: ShortText | None = None
     """Login of the person who owns the account on our side."""
+    sensitive: bool = False
+    """Whether somebody has marked it as one to be careful with."""
 
 
 class GivenContact(PolicyModel):

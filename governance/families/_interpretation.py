@@ -6,12 +6,27 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from domain import Assessment, Identifier, Reading, Share, Signal, SignalKind, Stage
+from domain import (
+    Assessment,
+    ExceptionKind,
+    Identifier,
+    Reading,
+    RuleMode,
+    SettledStage,
+    Share,
+    Signal,
+    SignalKind,
+    Stage,
+    digest_of,
+)
 from governance._builder import Builder
 from governance._fields import Duration, PolicyModel
+from governance.families._ambiguity import AmbiguityEntry, AmbiguityRule, Said, build_ambiguity
+from governance.families._approvals import Approvals
 
 _DIGITS = 6
 """Beyond this the numbers of an assessment mean nothing, and would only make records differ."""
+_LONGEST_TOLD = 200
 _WIDEST = (len(Stage) - 1) / 2
 """Mean distance of two votes if half stands at either end: the largest there is."""
 
@@ -31,6 +46,8 @@ class InterpretationFile(PolicyModel):
     half_life: Duration
     reliability: dict[Identifier, Share]
     other_systems: Share
+    ambiguity: AmbiguityEntry | None = None
+    """When a person is asked what is so. Left out: never; the vote counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +58,30 @@ class Interpretation:
     half_life: timedelta
     reliability: dict[str, float]
     other_systems: float
+    ambiguity: AmbiguityRule | None = None
 
 
-def build_interpretation(file: InterpretationFile, _builder: Builder) -> Interpretation:
-    """Compile the file."""
-    return Interpretation(dict(file.signals), file.half_life, dict(file.reliability), file.other_systems)
+def build_interpretation(
+    file: InterpretationFile, builder: Builder, approvals: Approvals | None = None
+) -> Interpretation:
+    """Compile the file.
+
+    Args:
+        file: What people wrote.
+        builder: Where rules and mistakes are noted.
+        approvals: Whom to ask; None while approvals.yaml cannot be read.
+    """
+    asks = file.ambiguity is not None and file.ambiguity.mode is not RuleMode.LOG_ONLY
+    if asks and approvals is not None and ExceptionKind.AMBIGUITY not in approvals.exceptions:
+        message = "approvals.yaml does not say whom to ask: write `ambiguity` under its `exceptions`"
+        builder.reject(("ambiguity",), message, key=True)
+    return Interpretation(
+        dict(file.signals),
+        file.half_life,
+        dict(file.reliability),
+        file.other_systems,
+        build_ambiguity(file.ambiguity, builder),
+    )
 
 
 def read_signal(interpretation: Interpretation, signal: Signal) -> Signal:
@@ -72,16 +108,52 @@ class _Vote:
     """Certainty, as far as the system is believed."""
 
 
+def said_by(interpretation: Interpretation, readings: Iterable[Reading]) -> Said:
+    """Return which system reads which stage, without systems that are never believed."""
+    said = {
+        reading.system: reading.stage.value
+        for reading in _latest(readings)
+        if interpretation.reliability.get(reading.system, interpretation.other_systems) > 0.0
+    }
+    told = ", ".join(f"{system} says {stage}" for system, stage in said.items())
+    return Said(digest_of({"readings": dict(said)}), f"{_shortened(told)}.")
+
+
+def _shortened(told: str) -> str:
+    """Return what is told of readings so that it fits into a message with more around it."""
+    return told if len(told) <= _LONGEST_TOLD else f"{told[:_LONGEST_TOLD]}…"
+
+
+def holding(
+    interpretation: Interpretation,
+    readings: Iterable[Reading],
+    now: datetime,
+    settled: SettledStage | None,
+) -> SettledStage | None:
+    """Return what a person has settled while it counts: the systems say the same, and it is not too old."""
+    if settled is None or now >= settled.holds_until:
+        return None
+    return settled if said_by(interpretation, readings).digest == settled.digest else None
+
+
 def reconcile(
-    interpretation: Interpretation, readings: Iterable[Reading], now: datetime
+    interpretation: Interpretation,
+    readings: Iterable[Reading],
+    now: datetime,
+    settled: SettledStage | None = None,
 ) -> Assessment | None:
     """Return the weighted vote of the latest reading of each system; None without any weight.
+
+    What a person has settled about these very readings counts instead of the vote on the stage, with full
+    confidence: they have looked. How urgent it is, how much the systems disagree and who dissents from the
+    person stay on record.
 
     The stage with the largest weight wins, the less advanced one on a tie. `urgency` is the weighted mean
     of all readings; `confidence` the share of the winning stage times the mean certainty of its voters;
     `disagreement` the mean distance of two votes relative to the largest possible.
     """
-    votes = [_vote(interpretation, reading, now) for reading in _latest(readings)]
+    known = tuple(readings)
+    votes = [_vote(interpretation, reading, now) for reading in _latest(known)]
     total = sum(vote.weight for vote in votes)
     if total <= 0.0:
         return None
@@ -91,6 +163,9 @@ def reconcile(
     spoken_for = sorted(weights, key=lambda stage: stage.rank)
     stage = min(spoken_for, key=lambda stage: (-round(weights[stage] / total, _DIGITS), stage.rank))
     certainty = sum(vote.certainty * vote.weight for vote in votes if vote.reading.stage is stage)
+    person = holding(interpretation, known, now, settled)
+    if person is not None:
+        stage, certainty = person.stage, total
     distance = sum(
         (weights[one] / total) * (weights[other] / total) * abs(one.rank - other.rank)
         for one in spoken_for

@@ -91,7 +91,7 @@ class World:
     def _bound(self, run: PlayRun | None) -> Bound:
         request = self.request
         contact = self.last_addressed(run) if run is not None else None
-        assessment = reconcile(self.policies.interpretation, request.readings, request.now)
+        assessment = reconcile(self.policies.interpretation, request.readings, request.now, request.settled)
         return PLAYS.bind(
             {
                 "account": account_facts(self.account, request.circumstances),
