@@ -297,7 +297,7 @@ def _matching(approvals: Approvals, case: Case) -> Route | RuleHit:
 
 
 def _too_few(route: Route, asked: Asked) -> str:
-    where = " or ".join(dict.fromkeys((*route.groups, *asked.groups)))
+    where = " or ".join(route.all_groups)
     left = asked.distinct() if route.distinct_groups else asked.voices()
     if route.quorum == 1:
         return f"A person in {where} must approve this, and nobody there is left who may."

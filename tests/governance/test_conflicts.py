@@ -73,7 +73,8 @@ class TestConflicts:
 
     def test_one_that_nobody_may_approve_keeps_nobody_back(self) -> None:
         alone = arbitration(
-            lambda content: content["groups"][0].update(members=["tom.okafor"]), "people.yaml"
+            lambda content: [group.update(members=["tom.okafor"]) for group in content["groups"]],
+            "people.yaml",
         )
 
         made = decisions(alone, request(executive(intent="closing"), caring()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import get_type_hints
 
-from governance import load_cases, run_case
+from governance import compile_policy_set, load_cases, run_case
 from governance._facts import (
     AccountFacts,
     ActorFacts,
@@ -19,8 +19,38 @@ from tests.governance.worlds import ROOT, policies
 GUIDE = (ROOT / "docs" / "policies.md").read_text()
 
 
+def examples(beginning: str) -> list[str]:
+    """The examples in YAML that hold a key."""
+    return [each for each in re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL) if beginning in each]
+
+
+def test_the_example_of_a_route_can_be_copied() -> None:
+    (example,) = examples("routes:")
+    people, approvals = policies().files["people.yaml"], policies().files["approvals.yaml"]
+    legal = "  - {name: legal, members: [lena.fischer]}\n"
+    others = approvals.index("  - id: ask-about-executives"), approvals.index("default_route:")
+
+    copied = compile_policy_set(
+        {
+            **policies().files,
+            "people.yaml": people.replace("groups:\n  - name", f"groups:\n{legal}  - name"),
+            "approvals.yaml": approvals[: others[0]]
+            + example.removeprefix("routes:\n")
+            + "\n"
+            + approvals[others[1] :],
+        }
+    )
+
+    assert copied.approvals.routes[0].all_groups == (
+        "sales-leadership",
+        "legal",
+        "revenue-operations",
+        "executives",
+    )
+
+
 def test_the_example_of_a_test_can_be_copied() -> None:
-    (example,) = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
+    (example,) = examples("cases:")
 
     (case,) = load_cases(policies(), {"tests/example.yaml": example.encode()})
 
