@@ -175,8 +175,7 @@ def _choices(card: ExceptionCard) -> tuple[Choice, ...]:
 
 
 def _principal(card: ExceptionCard, login: str) -> str | None:
-    approval = card.approval
-    return None if login in approval.asked else approval.route.delegates.get(login)
+    return card.approval.route.delegates.get(login)
 
 
 def _account(card: ExceptionCard) -> str:

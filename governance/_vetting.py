@@ -70,6 +70,19 @@ def _refused(request: VetRequest, refusal: str) -> Vetting:
     )
 
 
+def _accepted(
+    request: VetRequest, group: str, *, answers_for: str | None = None, review: ApprovalRoute | None = None
+) -> Vetting:
+    return Vetting(
+        approval_id=request.approval.approval_id,
+        answer_id=request.answer.answer_id,
+        refusal=None,
+        group=group,
+        answers_for=answers_for,
+        review=review,
+    )
+
+
 def _no_person(people: People, login: str) -> str | None:
     if login not in people.actors:
         return f"{login} is not in people.yaml; only persons who are listed there may answer"
@@ -89,12 +102,11 @@ def _barred_or_unknown(circle: Circle, login: str) -> str | None:
 def _asked_today(policies: PolicySet, circle: Circle, request: VetRequest) -> Vetting:
     approval, login = request.approval, request.answer.approver
     groups = tuple(_groups_reached(policies, approval))
-    ids = {"approval_id": approval.approval_id, "answer_id": request.answer.answer_id}
     for group in groups:
         if login in circle.members((group,)):
-            return Vetting(**ids, refusal=None, group=group)
+            return _accepted(request, group)
     for principal, group in circle.principals(login, groups, request.now):
-        return Vetting(**ids, refusal=None, group=group, answers_for=principal)
+        return _accepted(request, group, answers_for=principal)
     for level in approval.route.levels[approval.level :]:
         if login in level.approvers or login in circle.members((level.group,)):
             return _refused(
@@ -136,10 +148,4 @@ def _break_glass(policies: PolicySet, circle: Circle, request: VetRequest) -> Ve
     if not isinstance(review, ApprovalRoute):
         where = " or ".join(glass.review.all_groups)
         return _refused(request, f"nobody in {where} is left who could review it afterwards")
-    return Vetting(
-        approval_id=approval.approval_id,
-        answer_id=request.answer.answer_id,
-        refusal=None,
-        group=glass.group,
-        review=review,
-    )
+    return _accepted(request, glass.group, review=review)

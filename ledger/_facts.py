@@ -194,8 +194,7 @@ def concerned(approval: Approval) -> Iterator[tuple[str, bool]]:
         return
     barred = dict.fromkeys((*approval.route.excluded, *approval.approvers))
     yield from ((login, True) for login in barred)
-    answering = dict.fromkeys((*approval.asked, *approval.route.delegates))
-    yield from ((login, False) for login in answering if login not in barred)
+    yield from ((login, False) for login in approval.addressed if login not in barred)
 
 
 @rows_of.register

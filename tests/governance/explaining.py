@@ -15,6 +15,7 @@ from domain import (
     Consent,
     ConsentBasis,
     Decision,
+    Delegation,
     Hold,
     Proposal,
     RuleHit,
@@ -44,6 +45,15 @@ STOP = Stop(
     reason="wrong price list",
     placed_by="dana",
     placed_at=NOW,
+)
+KIM_FOR_DANA = Delegation(
+    delegation_id="d",
+    principal="dana",
+    delegate="kim",
+    starts_at=NOW - DAY,
+    ends_at=NOW + DAY,
+    made_by="dana",
+    made_at=NOW - DAY,
 )
 BOUGHT: dict[str, object] = {"consent": Consent.IMPLIED, "consent_basis": ConsentBasis.PURCHASE}
 NIGHT = NOW + timedelta(hours=11)

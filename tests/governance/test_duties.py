@@ -20,7 +20,7 @@ from domain import ActorKind, Agreement, Answer, Delegation, Proposal, ReasonCod
 from governance import PolicySet, compile_policy_set
 from governance._case import Actor, Origin
 from governance._facts import ActorFacts
-from governance.families._approvals import Approvals, BreakGlass
+from governance.families._approvals import BreakGlass
 from governance.families._people import Leave, People
 from governance.families._routes import Clock, Level, Route
 from tests.governance.asking import LARGE, NOW, PERSONS, agreed, asked, asking, delegation, vetted
@@ -94,7 +94,7 @@ def delegations(draw: st.DrawFn, number: int) -> Delegation:
 
 @st.composite
 def leaves(draw: st.DrawFn) -> dict[str, tuple[Leave, ...]]:
-    found = {}
+    found: dict[str, tuple[Leave, ...]] = {}
     for login in draw(st.lists(persons, max_size=4, unique=True)):
         first: date = TODAY + draw(st.integers(-2, 1)) * timedelta(days=1)
         last = first + draw(st.integers(0, 2)) * timedelta(days=1)
@@ -134,7 +134,7 @@ def worlds(draw: st.DrawFn) -> World:
     people = People(actors, {group: draw(members) for group in GROUPS}, {}, draw(leaves()))
     route = draw(routes())
     glass = draw(st.none() | st.builds(BreakGlass, st.sampled_from(GROUPS), routes()))
-    approvals = Approvals(shipped.approvals.require, (route,), {}, glass)
+    approvals = dataclasses.replace(shipped.approvals, routes=(route,), exceptions={}, break_glass=glass)
     proposal = email(
         value=LARGE,
         actor=draw(st.sampled_from([*PERSONS, "sdr-agent"])),

@@ -11,12 +11,13 @@ from datetime import timedelta
 
 import pytest
 
-from domain import Consent, ConsentBasis, OutcomeKind, ReasonCode, Standing, StopScope, TouchStatus
+from domain import Agreement, Consent, ConsentBasis, OutcomeKind, ReasonCode, Standing, StopScope, TouchStatus
 from governance._case import FAMILIES
 from tests.governance.explaining import (
     BOUGHT,
     DAY,
     HOLD,
+    KIM_FOR_DANA,
     NIGHT,
     STOP,
     Row,
@@ -527,6 +528,40 @@ APPROVALS: Table = {
         "approvals any-route approvals.yaml:3: allow APPROVAL_NEEDED",
         "Approved by lena and dana: So much money needs a person.",
     ),
+    "one left of two from different groups": (
+        (ask(cost=1_006.0), {}),
+        "approvals engine.no_approver: deny APPROVAL_NEEDED",
+        (
+            "2 persons from different groups in pair or owners must approve this, and only 1 is left there "
+            "who may."
+        ),
+        "approvals any-route approvals.yaml:3: require_approval APPROVAL_NEEDED",
+        "So much money needs a person.",
+    ),
+    "nobody left on any level": (
+        (ask(cost=1_007.0, edited_by=("dana",)), {}),
+        "approvals engine.no_approver: deny APPROVAL_NEEDED",
+        "A person in owners or pair must approve this, and nobody there is left who may.",
+        "approvals any-route approvals.yaml:3: require_approval APPROVAL_NEEDED",
+        "So much money needs a person.",
+    ),
+    "one who approved in the place of another": (
+        (
+            candidate(
+                ask(cost=1_000.0),
+                approvers=("kim",),
+                agreements=(Agreement(approver="kim", answers_for="dana", at=NOW),),
+            ),
+            {"delegations": (KIM_FOR_DANA,)},
+        ),
+        "approvals any-route approvals.yaml:3: allow APPROVAL_NEEDED",
+        "Approved by kim for dana: So much money needs a person.",
+    ),
+    "broken glass": (
+        (candidate(ask(cost=1_002.0), glass_broken_by="dana"), {}),
+        "approvals any-route approvals.yaml:3: allow GLASS_BROKEN",
+        "dana broke the glass: So much money needs a person.",
+    ),
     "a route that gives no answer": (
         (page(cost=1_004.0), {}),
         "approvals to-nobody approvals.yaml:22: deny EVALUATION_ERROR",
@@ -741,10 +776,10 @@ NOT_OF_RULES = {
     ReasonCode.SENT_BACK,
     ReasonCode.WITHDRAWN,
     ReasonCode.FIRST_USE,
+    ReasonCode.UNKNOWN_CLAIM,
     ReasonCode.NOT_THE_TEMPLATE,
     ReasonCode.AMBIGUOUS,
     ReasonCode.CONTRADICTION,
-    ReasonCode.GLASS_BROKEN,
     ReasonCode.SEEDED,
 }
 """What the account says by itself: how proposals end after a ruling, or before a play makes one."""
