@@ -48,6 +48,13 @@ async def asked(stage: Stage, proposal_id: str = "exec-1", **changes: object) ->
     return await question(stage, proposal_id)
 
 
+async def asked_and_idle(stage: Stage) -> Approval:
+    """Return the question when nobody has anything in hand any more: no activity runs, and no one writes."""
+    approval = await asked(stage)
+    await stage.status_when(lambda s: not s.unsent_facts, "an empty outbox")
+    return approval
+
+
 async def question(stage: Stage, proposal_id: str = "exec-1") -> Approval:
     status = await stage.status_when(
         lambda s: any(a.proposal_id == proposal_id for a in s.approvals), "the question"

@@ -235,7 +235,9 @@ async def test_an_opt_out_takes_the_question_back(stage: Stage) -> None:
     assert not stage.relay.envelopes
 
 
-@pytest.mark.parametrize("kind", [SignalKind.REPLY, SignalKind.MEETING_BOOKED])
+@pytest.mark.parametrize(
+    "kind", [SignalKind.REPLY, SignalKind.MEETING_BOOKED, SignalKind.DEAL_WON, SignalKind.DEAL_LOST]
+)
 async def test_a_world_that_has_moved_on_takes_the_question_back(stage: Stage, kind: SignalKind) -> None:
     approval = await asked(stage)
     news = Signal(signal_id="n1", source="crm", kind=kind, observed_at=soon(), contact_id="helen")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from domain import Answer, Approval, ApprovalStatus, TouchStatus
-from tests.workflows.approving import THREE, asked, at_rest, give, says, sent
+from domain import Answer, ApprovalStatus, TouchStatus
+from tests.workflows.approving import THREE, asked, asked_and_idle, at_rest, give, says, sent
 from tests.workflows.mortal import MortalServer, MortalWorker, mortal_server
 from tests.workflows.stage import Stage, staged
 from tests.workflows.test_lost_workers import environment
@@ -38,13 +38,6 @@ async def mortal_stage(folder: Path) -> AsyncIterator[tuple[MortalServer, Mortal
             yield server, worker, own
         finally:
             await worker.kill()
-
-
-async def asked_and_idle(stage: Stage) -> Approval:
-    """Return the question when the worker has nothing in hand any more, which would have to be given back."""
-    approval = await asked(stage)
-    await stage.status_when(lambda s: not s.unsent_facts, "an empty outbox")
-    return approval
 
 
 async def released_once(stage: Stage) -> None:
