@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from domain._account import Contact
 from domain._approval import Approval
@@ -38,7 +39,7 @@ def card_of(state: AccountState, approval_id: str) -> ExceptionCard | None:
         recipient=recipient,
         consent=_consent(recipient) if recipient is not None else None,
         decision=item.decision if item is not None else None,
-        rivals=tuple(_rivals(state, item))[:RIVALS_SHOWN] if is_open and item is not None else (),
+        rivals=tuple(islice(_rivals(state, item), RIVALS_SHOWN)) if is_open and item is not None else (),
         touches=tuple(touches[:TOUCHES_SHOWN]),
         assessment=state.assessment,
         readings=tuple(state.readings[system] for system in sorted(state.readings)),

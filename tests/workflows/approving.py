@@ -32,6 +32,14 @@ THREE: Mapping[str, list[tuple[str, str]]] = FAST | {
 """Sales leadership has a third member, so that two may answer for an agent that one of them owns."""
 
 
+PATIENT = """    due_in: 20s
+    remind: [15s]
+    escalate: [{after: 30s, to: executives}]
+    answer_within: 60s"""
+"""How the demo asks about executives."""
+HURRIED = "    answer_within: 2s"
+
+
 class Recorded(NamedTuple):
     """An answer as the ledger has it."""
 

@@ -21,6 +21,8 @@ from domain import (
     TouchStatus,
 )
 from tests.workflows.approving import (
+    HURRIED,
+    PATIENT,
     THREE,
     asked,
     at_rest,
@@ -38,9 +40,9 @@ from tests.workflows.cast import scenario, set_up
 from tests.workflows.stage import Stage, soon, staged
 from workflows import AccountError, UnknownAccountError
 
-SHORT = THREE | {"approvals.yaml": [("answer_within: 60s", "answer_within: 2s")]}
+SHORT = THREE | {"approvals.yaml": [(PATIENT, HURRIED)]}
 TOGETHER = THREE | {
-    "approvals.yaml": [("    answer_within: 60s", "    quorum: 2\n    answer_within: 60s")],
+    "approvals.yaml": [(PATIENT, f"    quorum: 2\n{PATIENT}")],
 }
 
 
@@ -176,9 +178,7 @@ async def test_nothing_is_allowed_by_silence(temporal: WorkflowEnvironment, tmp_
 
 async def test_half_a_quorum_is_no_yes(temporal: WorkflowEnvironment, tmp_path: Path) -> None:
     """Promise 8: one of two has agreed when the time runs out."""
-    edits = SHORT | {
-        "approvals.yaml": [("    answer_within: 60s", "    quorum: 2\n    answer_within: 2s")],
-    }
+    edits = SHORT | {"approvals.yaml": [(PATIENT, f"    quorum: 2\n{HURRIED}")]}
     async with staged(temporal.client, tmp_path, edits=edits) as stage:
         approval = await asked(stage)
         assert (await give(stage, says(approval))).status is ApprovalStatus.PENDING
