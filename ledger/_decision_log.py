@@ -137,15 +137,26 @@ async def heads(connection: AsyncConnection, accounts: Sequence[str]) -> list[Lo
 def _entry(row: RowMapping) -> LogEntry:
     unreadable = [name for name in _NUMBERS if not isinstance(row[name], int)]
     unreadable += [name for name in _TEXTS if not isinstance(row[name], str)]
-    at = stored_moment(row["at"])
+    at, body = stored_moment(row["at"]), row["body"]
     if at is None:
         unreadable.append("at")
-    body = row["body"]
     return LogEntry(
         account_id=row["account_id"],
+        number=_number(row["number"]),
+        previous=_text(row["previous"]),
+        digest=_text(row["digest"]),
+        body_digest=_text(row["body_digest"]),
+        seq=_number(row["seq"]),
         at=at,
+        type=_text(row["type"]),
         body=body if body is None or isinstance(body, str) else repr(body),
         unreadable=tuple(unreadable),
-        **{name: 0 if name in unreadable else row[name] for name in _NUMBERS},
-        **{name: "" if name in unreadable else row[name] for name in _TEXTS},
     )
+
+
+def _number(stored: object) -> int:
+    return stored if isinstance(stored, int) else 0
+
+
+def _text(stored: object) -> str:
+    return stored if isinstance(stored, str) else ""

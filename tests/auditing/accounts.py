@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -13,6 +13,7 @@ from domain import (
     Answered,
     ApprovalAnswer,
     ApprovalViewed,
+    ChainHead,
     Consent,
     Decision,
     Door,
@@ -22,6 +23,7 @@ from domain import (
     HoldPlaced,
     HoldReleased,
     LedgerFact,
+    Link,
     Observed,
     Outcome,
     OutcomeKind,
@@ -32,6 +34,9 @@ from domain import (
     RulingRequest,
     SignalKind,
     TouchFact,
+    chained,
+    digest_of,
+    link_digest,
 )
 from governance import PolicySet, load_policy_set
 from ledger import Ledger
@@ -135,6 +140,21 @@ def short(account_id: str) -> tuple[LedgerFact, ...]:
     made.send([Proposed(proposal=proposal("p1"))])
     made.run_to(MONDAY + timedelta(minutes=5))
     return made.result().facts
+
+
+def linked(facts: Sequence[LedgerFact], account_id: str = "northwind") -> list[LedgerFact]:
+    """Chain facts anew, as somebody does who knows how it is done."""
+    head, result = ChainHead(), list[LedgerFact]()
+    for fact in facts:
+        if fact.link is None:
+            result.append(fact)
+            continue
+        body, number = digest_of(chained(fact)), head.number + 1
+        digest = link_digest(account_id, number, head.digest, body)
+        link = Link(number=number, previous=head.digest, body=body, digest=digest)
+        result.append(fact.model_copy(update={"link": link}))
+        head = ChainHead(number=number, digest=digest)
+    return result
 
 
 async def tell(ledger: Ledger, account_id: str, facts: Iterable[LedgerFact]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,12 +12,9 @@ from hypothesis import strategies as st
 
 from domain import (
     GENESIS,
-    ChainHead,
     FactBatch,
     LedgerFact,
-    Link,
     ProposalFact,
-    chained,
     digest_of,
     link_digest,
 )
@@ -51,21 +47,6 @@ def links(query: Query, account_id: str = ACCOUNT) -> list[int]:
             "SELECT number FROM decision_log WHERE account_id = ? ORDER BY number", account_id
         )
     ]
-
-
-def linked(facts: Sequence[LedgerFact], account_id: str = ACCOUNT) -> list[LedgerFact]:
-    """Chain facts anew, as somebody does who knows how it is done."""
-    head, result = ChainHead(), list[LedgerFact]()
-    for fact in facts:
-        if fact.link is None:
-            result.append(fact)
-            continue
-        body, number = digest_of(chained(fact)), head.number + 1
-        digest = link_digest(account_id, number, head.digest, body)
-        link = Link(number=number, previous=head.digest, body=body, digest=digest)
-        result.append(fact.model_copy(update={"link": link}))
-        head = ChainHead(number=number, digest=digest)
-    return result
 
 
 async def test_what_nobody_touched_verifies(ledger: Ledger, query: Query) -> None:
@@ -189,7 +170,7 @@ async def test_a_chain_computed_anew_throughout_is_seen_by_an_anchor(
     ]
     rewritten = await Ledger.open(url_of(path.parent / "rewritten.db"))
     await rewritten.migrate()
-    await a.tell(rewritten, ACCOUNT, linked(altered))
+    await a.tell(rewritten, ACCOUNT, a.linked(altered))
     await a.tell(rewritten, "contoso", a.short("contoso"))
     try:
         assert await found(rewritten) == []
@@ -276,7 +257,7 @@ async def test_a_second_beginning_beside_the_first_is_a_fork(
         fact.model_copy(update={"message": "another story"}) if isinstance(fact, ProposalFact) else fact
         for fact in facts
     ]
-    batch = FactBatch(account_id=ACCOUNT, facts=tuple(linked(altered)))
+    batch = FactBatch(account_id=ACCOUNT, facts=tuple(a.linked(altered)))
     await ledger.record(batch)
 
     assert What.FORK in {each.what for each in await found(ledger)}
