@@ -9,6 +9,7 @@ from ledger._claims import Claim, ClaimState, OpenClaim
 from ledger._cross_check import RowInLog
 from ledger._decision_log import LogEntry, LogHead, LogKey
 from ledger._errors import LedgerError, LedgerFault
+from ledger._health import Question
 from ledger._inbox import Inbox, InboxFilter, InboxItem
 from ledger._ledger import Ledger
 from ledger._notices import (
@@ -46,6 +47,7 @@ __all__ = [
     "NoticeTurn",
     "OpenClaim",
     "Preflight",
+    "Question",
     "RecordedHit",
     "RecordedRuling",
     "Release",

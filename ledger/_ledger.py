@@ -35,6 +35,7 @@ from ledger import (
     _cross_check,
     _decision_log,
     _delegations,
+    _health,
     _inbox,
     _notices,
     _preflight,
@@ -53,6 +54,7 @@ from ledger._cross_check import RowInLog
 from ledger._decision_log import LogEntry, LogHead, LogKey
 from ledger._engine import Place, open_reader, open_writer, place_of
 from ledger._errors import told_as_ledger_error
+from ledger._health import Question
 from ledger._inbox import Inbox, InboxFilter
 from ledger._notices import NoticeAbout, NoticeClaim, NoticeEntry, NoticeKey, NoticeStatus
 from ledger._preflight import Preflight
@@ -522,6 +524,11 @@ class Ledger:
         """Return what happened to a question to people, oldest first."""
         async with self._reading("read what happened to an approval") as connection:
             return await _inbox.trail(connection, account_id, approval_id)
+
+    async def questions(self, since: datetime) -> list[Question]:
+        """Return every question to people from a moment on, with the answers that counted, oldest first."""
+        async with self._reading("read how questions were answered") as connection:
+            return await _health.questions(connection, since)
 
     async def account_exists(self, account_id: str) -> bool:
         """Tell whether a profile of the account has arrived."""
