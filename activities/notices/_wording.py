@@ -66,6 +66,8 @@ class Wording:
     """Subject line and fields of the exact content."""
     paragraphs: tuple[str, ...]
     """The text of the exact content."""
+    source: str
+    """The same as HTML, in source: what a reader sees may differ from the text. Empty if there is none."""
     circumstances: Rows
     """Readings that disagree, holds, or what is known of a touch in doubt."""
     rules: Rows
@@ -95,6 +97,7 @@ def wording_of(notice: Notice) -> Wording:
             if value
         ),
         paragraphs=paragraphs_of(_printable(content.text)) if content is not None else (),
+        source=_printable(content.html or "") if content is not None else "",
         circumstances=tuple((clean(name), clean(value)) for name, value in _circumstances(card)),
         rules=tuple(
             (_rule(hit), clean(hit.message)) for hit in (card.decision.hits if card.decision else ())

@@ -3,13 +3,18 @@
 import re
 import sqlite3
 from contextlib import closing
+from email import policy
+from email.message import EmailMessage
+from email.parser import BytesParser
 from pathlib import Path
 
 import pytest
 import structlog
 from aiosmtpd.smtp import Envelope, Session
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from activities.notices import NOTICE_HEADER
+from activities.notices import NOTICE_HEADER, wording_of
 from domain import ExceptionKind, NoticeReport, Occasion, Verdict
 from ledger import Ledger, LedgerError
 from tests.channels.support import Relay, broken, closed_port, content, mail_server
@@ -212,6 +217,66 @@ async def test_hidden_characters_of_the_content_are_shown(ledger: Ledger) -> Non
     (message,) = messages(relay)
     assert "pay[U+202E]ecno[U+200B] now\ttab" in content(message, "plain")
     assert "pay[U+202E]ecno[U+200B] now\ttab" in content(message, "html")
+
+
+async def test_html_that_says_something_else_is_shown_in_source(ledger: Ledger) -> None:
+    card = a_card()
+    assert card.proposal is not None
+    other = card.proposal.content.model_copy(update={"html": "<p>Pay <b>now</b>\u202e</p>"})
+    card = card.model_copy(update={"proposal": card.proposal.model_copy(update={"content": other})})
+    async with mail_server() as relay:
+        await tell(notifying(ledger, mail=mail_to(relay.port)), a_notice(card=card))
+
+    (message,) = messages(relay)
+    assert "THE SAME AS HTML\n<p>Pay <b>now</b>[U+202E]</p>" in content(message, "plain")
+    assert "&lt;p&gt;Pay &lt;b&gt;now&lt;/b&gt;[U+202E]&lt;/p&gt;" in content(message, "html")
+
+
+WRITER = mail_to(25)
+HEADERS = {
+    "Auto-Submitted",
+    "Content-Type",
+    "Date",
+    "From",
+    "MIME-Version",
+    "Message-ID",
+    "Reply-To",
+    "Subject",
+    "To",
+    "X-Auto-Response-Suppress",
+    NOTICE_HEADER,
+}
+
+
+@settings(deadline=None)
+@given(text=st.text(st.characters(), max_size=400), subject=st.text(max_size=400))
+def test_whatever_comes_from_outside_no_header_begins_and_no_tag_opens(text: str, subject: str) -> None:
+    """Values are smuggled past the models: what the checks at the door would refuse must do no harm here."""
+    card = a_card(account_name=text)
+    assert card.proposal is not None
+    assert card.recipient is not None
+    said = card.proposal.content.model_copy(
+        update={"subject": subject, "text": f"<i>{text}", "html": text, "fields": {"extra": text}}
+    )
+    proposal = card.proposal.model_copy(update={"content": said, "evidence": (text,), "actor": text})
+    recipient = card.recipient.model_copy(update={"name": text, "title": text})
+    hostile = card.model_copy(
+        update={"proposal": proposal, "recipient": recipient, "consent": text, "edited_by": (text,)}
+    )
+    notice = a_notice().model_copy(update={"card": hostile, "message": text})
+
+    mail = WRITER.compose(
+        notice, wording_of(notice), login="dana.reyes", address=PEOPLE["dana.reyes"], first=None, at=NOW
+    )
+
+    message = BytesParser(policy=policy.default).parsebytes(mail.content)
+    assert isinstance(message, EmailMessage)
+    assert set(message.keys()) == HEADERS
+    assert mail.content.isascii()
+    assert max(len(line) for line in mail.content.split(b"\r\n")) <= 998
+    html = content(message, "html")
+    assert "<i>" not in html
+    assert set(LINK.findall(html)) == set(LINK.findall(content(message, "plain")))
 
 
 @pytest.mark.parametrize("address", ["no address", "a@b\r\nBcc: x@example.com", "", "ada@"])
