@@ -1,7 +1,9 @@
 """Notices by mail: everything that an approver needs, a link that is theirs, and each of them once."""
 
+import asyncio
 import re
 import sqlite3
+import sys
 from contextlib import closing
 from email import policy
 from email.message import EmailMessage
@@ -429,6 +431,32 @@ async def test_a_ledger_that_dies_between_sending_and_settling_costs_one_mail_to
     one, two = messages(relay)
     assert one["Message-ID"] == two["Message-ID"]
     assert LINK.findall(content(one, "plain")) == LINK.findall(content(two, "plain"))
+
+
+async def test_a_worker_killed_between_sending_and_settling_costs_one_mail_too_many(
+    ledger: Ledger, database: Path
+) -> None:
+    """Given two workers killed in the gap, then a third and a fourth send nothing any more."""
+    async with mail_server(Relay(hang_after_data=True)) as relay:
+        for _ in range(2):
+            relay.reached_data.clear()
+            worker = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "tests.notices.child", str(database), str(relay.port)
+            )
+            await asyncio.wait_for(relay.reached_data.wait(), 60)
+            worker.kill()
+            await worker.wait()
+        relay.hang_after_data = False
+        activities = notifying(ledger, mail=mail_to(relay.port))
+        third, fourth = [await tell(activities, a_notice()) for _ in range(2)]
+        reminder = await tell(activities, a_notice(2, Occasion.REMINDER))
+
+    assert len(relay.envelopes) == 3
+    assert len({str(each["Message-ID"]) for each in messages(relay)[:2]}) == 1
+    assert "it was sent twice" in third.failed[0]
+    assert third == fourth
+    assert not third.try_again
+    assert reminder.delivered == ("dana.reyes by mail",), "the next notice starts afresh"
 
 
 async def test_without_a_ledger_nothing_is_sent(ledger: Ledger, database: Path) -> None:
