@@ -115,7 +115,7 @@ class Notifying:
         told = await self._told(notice)
         report = NoticeReport(
             notice_id=notice.notice_id,
-            delivered=tuple(each.line for each in told if each.delivered),
+            delivered=tuple(clean(each.line, limit=_LONGEST_LINE) for each in told if each.delivered),
             failed=tuple(
                 clean(f"{each.line}: {each.delivery.detail}", limit=_LONGEST_LINE)
                 for each in told

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import defaultdict
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any, Final
@@ -16,7 +17,7 @@ import httpx2 as httpx
 from temporalio.exceptions import ApplicationError
 
 from activities.channels._http import Answer, Door
-from activities.notices._delivery import Delivery
+from activities.notices._delivery import Delivery, Outage
 from activities.notices._settings import ChatSettings
 from activities.notices._wording import OPEN_OCCASIONS, Wording, clock, company, words
 from domain import Approval, ChannelFault, Notice
@@ -42,6 +43,7 @@ class NoticeChat:
     def __init__(self, settings: ChatSettings) -> None:
         self._settings = settings
         self._door = Door("the chat", timeout_seconds=settings.timeout_seconds)
+        self._outages: dict[str, Outage] = defaultdict(Outage)
 
     def recipients(self, notice: Notice) -> tuple[str, ...]:
         """Return whom a notice is posted for: groups that have a webhook, and `everybody` for all others."""
@@ -65,6 +67,9 @@ class NoticeChat:
         secret = self._settings.webhooks.get(recipient, self._settings.webhook_url)
         if secret is None:
             return Delivery(NoticeStatus.REFUSED, "it has no webhook")
+        outage = self._outages[recipient]
+        if (shut := outage.delivery) is not None:
+            return shut
         body = json.dumps(payload(notice, wording))
         clock_of = asyncio.get_running_loop().time
         delivery = Delivery(NoticeStatus.NOT_SENT, "the chat was too slow to get to it")
@@ -76,6 +81,7 @@ class NoticeChat:
             except ApplicationError as error:
                 if error.type == ChannelFault.IN_DOUBT.value:
                     return Delivery(NoticeStatus.IN_DOUBT, "the chat did not say whether it took it")
+                outage.begin("the chat cannot be reached")
                 return Delivery(NoticeStatus.NOT_SENT, "the chat cannot be reached")
             delivery = _meaning(answer)
             if not _wants_a_pause(answer):

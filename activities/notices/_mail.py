@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from activities.channels._mime import Mail, UnsendableError, address_of, new_message
 from activities.channels._templates import OWN_TEMPLATES, Templates, Values
+from activities.notices._delivery import Outage
 from activities.notices._links import AnswerLinks, AnswerTicket
 from activities.notices._settings import NoticeMailSettings
 from activities.notices._smtp import Conversation
@@ -41,6 +42,7 @@ class NoticeMail:
         self._settings = settings
         self._links = links
         self._sender = settings.sender_address
+        self._outage = Outage()
         bare, whole = _trials()
         self._layouts = Templates(
             _TEMPLATES, {_TEXT: (bare, whole), _HTML: (bare, whole)}, shared=OWN_TEMPLATES
@@ -52,7 +54,7 @@ class NoticeMail:
         Args:
             until: The moment, on the clock of the event loop, from which no message is begun.
         """
-        return Conversation(self._settings, until)
+        return Conversation(self._settings, self._outage, until)
 
     def reply_key(self, notice: Notice, login: str) -> str | None:
         """Return the key by which a person's reply finds the notice; None if a reply cannot answer it."""

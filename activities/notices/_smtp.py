@@ -18,7 +18,7 @@ from aiosmtplib import (
 from activities.channels._contract import clean, without_addresses
 from activities.channels._mime import Mail
 from activities.channels._smtp import StartTls
-from activities.notices._delivery import Delivery
+from activities.notices._delivery import Delivery, Outage
 from activities.notices._settings import NoticeMailSettings
 from ledger import NoticeStatus
 
@@ -34,18 +34,19 @@ _LONGEST_DETAIL: Final = 200
 class Conversation:
     """One connection to the mail server for all persons of a notice; use it as a context manager.
 
-    A server that cannot be reached is asked once for all of them. One that hangs up in the middle is called
+    A server that cannot be reached is left alone for a while. One that hangs up in the middle is called
     again for the next person, so that one message that it cannot bear does not stop the others.
 
     Args:
         settings: The mail server and the sender.
+        outage: Whether the server can be reached, as all conversations know it.
         until: The moment, on the clock of the event loop, from which no message is begun.
     """
 
-    def __init__(self, settings: NoticeMailSettings, until: float) -> None:
+    def __init__(self, settings: NoticeMailSettings, outage: Outage, until: float) -> None:
         self._settings = settings
         self._smtp: SMTP | None = None
-        self._unreachable: str | None = None
+        self._outage = outage
         self._until = until
         self._written = False
 
@@ -61,8 +62,8 @@ class Conversation:
 
     async def send(self, mail: Mail) -> Delivery:
         """Hand one message over and say what became of it; raises nothing that a mail server can cause."""
-        if self._unreachable is not None:
-            return Delivery(NoticeStatus.NOT_SENT, self._unreachable)
+        if (outage := self._outage.delivery) is not None:
+            return outage
         if asyncio.get_running_loop().time() >= self._until:
             return Delivery(NoticeStatus.NOT_SENT, "the mail server was too slow to get to it")
         self._written = False
@@ -115,8 +116,9 @@ class Conversation:
         try:
             await self._smtp.connect()
         except (SMTPException, OSError, ValueError, TimeoutError) as error:
-            self._unreachable = f"the mail server cannot be used: {_words_of(error)}"
-            raise SMTPServerDisconnected(self._unreachable) from error
+            why = f"the mail server cannot be used: {_words_of(error)}"
+            self._outage.begin(why)
+            raise SMTPServerDisconnected(why) from error
         return self._smtp
 
     async def _begin_anew(self) -> None:

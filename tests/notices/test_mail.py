@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from activities.notices import NOTICE_HEADER, wording_of
 from domain import ExceptionKind, NoticeReport, Occasion, Verdict
 from ledger import Ledger, LedgerError
-from tests.channels.support import Relay, broken, closed_port, content, mail_server
+from tests.channels.support import Relay, broken, closed_port, content, mail_server, raw_server
 from tests.notices.support import (
     LINKS,
     NOW,
@@ -327,6 +327,31 @@ async def test_a_dead_mail_server_that_comes_back_brings_one_mail_and_not_five(l
     assert len(relay.envelopes) == 1
     assert {each.delivered for each in reports} == {("dana.reyes by mail",)}
     assert not any(each.failed for each in reports)
+
+
+async def test_a_server_that_never_greets_is_waited_for_once_and_tried_again_later(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a hundred notices in a bad hour, then the worker does not stand still for each of them."""
+    knocks = 0
+
+    async def silent(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        nonlocal knocks
+        knocks += 1
+
+    async with raw_server(silent) as port:
+        activities = notifying(ledger, mail=mail_to(port, timeout=0.3))
+        reports = [await tell(activities, a_notice(number)) for number in range(20)]
+        monkeypatch.setattr("activities.notices._delivery.OUTAGE_SECONDS", 0.0)
+        assert knocks == 1
+
+        later = notifying(ledger, mail=mail_to(port, timeout=0.3))
+        for number in range(2):
+            await tell(later, a_notice(number))
+
+    assert knocks == 3
+    assert all(each.try_again for each in reports)
+    assert {each.failed for each in reports} == {reports[0].failed}
 
 
 @pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA", "MESSAGE"])
