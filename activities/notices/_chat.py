@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections import defaultdict
 from datetime import timedelta
 from http import HTTPStatus
@@ -22,6 +23,9 @@ from activities.notices._settings import ChatSettings
 from activities.notices._wording import OPEN_OCCASIONS, Wording, clock, company, words
 from domain import Approval, ChannelFault, Notice
 from ledger import NoticeStatus
+
+# At INFO the client writes down addresses, and whoever reads that of a webhook can post there.
+logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 EVERYBODY: Final = "everybody"
 """Who is told by the webhook that belongs to no single group."""

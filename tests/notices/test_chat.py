@@ -1,6 +1,7 @@
 """Notices in a chat: each group once, nothing that only one person may see, and nothing that a chat obeys."""
 
 import json
+import logging
 from datetime import timedelta
 
 import pytest
@@ -182,11 +183,20 @@ async def test_a_chat_that_hangs_keeps_no_mail_waiting_and_gets_it_twice_and_no_
     assert len(chat.got) == 2
 
 
-async def test_the_address_of_a_webhook_is_in_no_log_and_no_report(ledger: Ledger) -> None:
-    with structlog.testing.capture_logs() as logs:
-        report = await tell(
-            notifying(ledger, chat=chat_to(f"http://127.0.0.1:{closed_port()}/hooks/hunter2")), a_notice()
+async def test_the_address_of_a_webhook_is_in_no_log_and_no_report(
+    ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    chat = Chat()
+    with structlog.testing.capture_logs() as logs, caplog.at_level(logging.DEBUG):
+        async with http_server(chat) as base:
+            told = await tell(notifying(ledger, chat=chat_to(f"{base}/hooks/hunter2")), a_notice(1))
+        failed = await tell(
+            notifying(ledger, chat=chat_to(f"http://127.0.0.1:{closed_port()}/hooks/hunter2")), a_notice(2)
         )
 
+    assert told.delivered
+    assert failed.failed
     assert logs
-    assert "hunter2" not in f"{logs} {report}"
+    ours = [record.getMessage() for record in caplog.records if not record.name.startswith("uvicorn")]
+    assert ours
+    assert "hunter2" not in f"{logs} {told} {failed} {ours}"
