@@ -171,6 +171,8 @@ async def test_what_the_terminal_says_about_production_does_not_reach_the_stack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TEMPORAL_API_KEY", "production")
+    monkeypatch.setenv("TUTTI_NOTICES_PASSWORD", "real")
+    monkeypatch.setenv("TUTTI_CHAT_WEBHOOK_URL", "https://chat.example.com/hooks/real")
     monkeypatch.setenv("TUTTI_EMAIL_PASSWORD", "production")
     monkeypatch.setenv("TUTTI_WEBHOOK_URL", "https://crm.example.com")
     monkeypatch.setenv("TUTTI_SDR_TASK_BASE_URL", "https://crm.example.com")
@@ -186,5 +188,7 @@ async def test_what_the_terminal_says_about_production_does_not_reach_the_stack(
         assert environment[f"TUTTI_{channel}_BASE_URL"] == f"http://127.0.0.1:{stack.ports.vendors}"
         assert environment[f"TUTTI_{channel}_TOKEN"] == environment["TUTTI_VENDORS_TOKEN"]
     assert "TUTTI_PAID_MEDIA_BATCH_MEMBERS" not in environment
-    assert environment["TUTTI_EMAIL_PORT"] == str(stack.ports.mail)
+    assert environment["TUTTI_EMAIL_PORT"] == environment["TUTTI_NOTICES_PORT"] == str(stack.ports.mail)
+    assert environment["TUTTI_CHAT_WEBHOOK_URL"] == f"http://127.0.0.1:{stack.ports.webhook}/chat"
+    assert "TUTTI_NOTICES_PASSWORD" not in environment
     assert environment["TEMPORAL_ADDRESS"] == f"127.0.0.1:{stack.ports.temporal}"
