@@ -42,7 +42,7 @@ QUICK = {
 }
 
 
-@dataclass
+@dataclass(repr=False)
 class Desk:
     """A gateway, and one account that asks."""
 
