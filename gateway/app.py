@@ -20,6 +20,7 @@ from gateway.approvals import approval_routes
 from gateway.bounces import Bounces, bounce_routes
 from gateway.handovers import handover_routes
 from gateway.outcomes import OutcomeDoor, outcome_routes
+from gateway.replies import Replies, reply_routes
 from gateway.unsubscribe import AccountDoor, unsubscribe_routes
 from ledger import Ledger, LedgerError
 
@@ -31,6 +32,7 @@ __all__ = [
     "ApproverTokens",
     "Bounces",
     "OutcomeKeys",
+    "Replies",
     "create_app",
 ]
 
@@ -52,11 +54,13 @@ class Approvals:
         accounts: Where cards come from and answers go.
         links: Reads answer links.
         tokens: Tell who speaks at the approvals API; without any that is off.
+        replies: Tell who answers by mail; None: nobody does.
     """
 
     accounts: ApprovalDoor
     links: AnswerLinks
     tokens: ApproverTokens
+    replies: Replies | None = None
 
 
 def create_app(  # noqa: PLR0913 - what each door of the house needs
@@ -110,5 +114,7 @@ def create_app(  # noqa: PLR0913 - what each door of the house needs
     app.include_router(handover_routes(ledger, channel_token))
     if approvals is not None:
         app.include_router(answer_routes(approvals.accounts, approvals.links))
+        if approvals.replies is not None:
+            app.include_router(reply_routes(approvals.accounts, ledger, approvals.replies))
         app.include_router(approval_routes(approvals.accounts, ledger, approvals.tokens))
     return app

@@ -17,6 +17,8 @@ from temporalio.client import Client
 
 from activities.channels import BounceTokens
 from activities.notices import AnswerLinks, AnswerTicket
+from activities.notifying import addresses_of
+from activities.policies import PolicyKeeper
 from domain import (
     Account,
     Answer,
@@ -28,7 +30,7 @@ from domain import (
     Observation,
     Proposal,
 )
-from gateway.app import Approvals, ApproverTokens, Bounces, OutcomeKeys, create_app
+from gateway.app import Approvals, ApproverTokens, Bounces, OutcomeKeys, Replies, create_app
 from tests.channels.support import KEY, LINKS, http_server
 from tests.workflows.cast import profile, wanted
 from tests.workflows.stage import Stage, soon, staged, until
@@ -36,6 +38,7 @@ from tests.workflows.stage import Stage, soon, staged, until
 ANSWER_LINKS = AnswerLinks("https://tutti.example.com", KEY)
 DANA, TOM, LENA = "dana.reyes", "tom.okafor", "lena.fischer"
 TOKENS = {login: f"{login[0]}" * 40 for login in (DANA, TOM, LENA)}
+REPLIES = "r" * 32
 QUICK = {
     "timing.yaml": [("decision_window: 2s", "decision_window: 0.1s")],
     "approvals.yaml": [("answer_within: 60s", "answer_within: 1h")],
@@ -175,6 +178,7 @@ async def desk_of(client: Client, folder: Path) -> AsyncIterator[Desk]:
                 accounts=stage.accounts,
                 links=ANSWER_LINKS,
                 tokens=ApproverTokens({login: [SecretStr(token)] for login, token in TOKENS.items()}),
+                replies=Replies(addresses_of(PolicyKeeper(stage.ledger, stage.policies)), SecretStr(REPLIES)),
             ),
         )
         async with (

@@ -18,7 +18,9 @@ from temporalio.client import Client
 
 from activities.channels import BounceTokens, UnsubscribeLinks
 from activities.notices import AnswerLinks
-from gateway.app import Approvals, ApproverTokens, Bounces, OutcomeKeys, create_app
+from activities.notifying import addresses_of
+from activities.policies import PolicyKeeper
+from gateway.app import Approvals, ApproverTokens, Bounces, OutcomeKeys, Replies, create_app
 from ledger import Ledger, LedgerError
 from tutti.local._ports import LOOPBACK
 from tutti.settings import Settings, SettingsError, temporal_config
@@ -70,7 +72,12 @@ async def serve_gateway(settings: Settings) -> None:
             outcome_keys=keys,
             bounces=bounces,
             channel_token=settings.channel_token,
-            approvals=Approvals(accounts, answer_links, ApproverTokens(settings.approver_tokens)),
+            approvals=Approvals(
+                accounts=accounts,
+                links=answer_links,
+                tokens=ApproverTokens(settings.approver_tokens),
+                replies=Replies(addresses_of(PolicyKeeper(ledger)), settings.reply_token),
+            ),
         )
         server = _Server(
             uvicorn.Config(
