@@ -27,10 +27,15 @@ _DURATION_TEXT: Final = "A length of time: 30s, 15m, 4h or 7d."
 _TIME_TEXT: Final = 'A local time of day such as "20:00"; "24:00" is the end of the day.'
 
 _MEANINGS: Final = {
+    "AmbiguityEntry.disagreement_above": "0: all systems agree. 1: they could not differ more.",
+    "AmbiguityEntry.id": "Name of the rule, unique over all files.",
+    "ClaimEntry.id": "Name by which proposals claim it, unique over all files.",
     "ConfidenceBand.act_at": "From this confidence on the actor acts alone.",
     "ConfidenceBand.ask_at": "From this confidence on a person is asked; below it the proposal is dropped.",
+    "FirstUseEntry.of": "templates: texts under content/. claims: what touches assert.",
     "GivenContact.opted_out": "Whether the person has objected to being contacted.",
     "GrantEntry.confidence": "How sure the actor must be of its own numbers, from 0 to 1.",
+    "SegmentEntry.id": "Name by which approvers choose it, unique over all files.",
     "NoveltyEntry.level": "What it may do until then.",
     "accounts": "Ids of the accounts this is about.",
     "actions": "The actions this is about; [any], where it is allowed, means all.",

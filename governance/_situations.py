@@ -16,9 +16,11 @@ from domain import (
     Consent,
     ConsentBasis,
     Contact,
+    Content,
     CountryCode,
     Hold,
     Identifier,
+    LongText,
     Moment,
     OutcomeKind,
     Proposal,
@@ -38,10 +40,13 @@ from domain import (
     Tier,
     TouchRecord,
     TouchStatus,
+    Use,
+    UseKind,
     ZoneName,
 )
 from governance._draws import draws, tracked
 from governance._fields import Duration, PolicyModel, Span
+from governance._uses import uses
 from governance.families._interpretation import read_signal
 
 if TYPE_CHECKING:
@@ -201,6 +206,8 @@ class GivenProposal(PolicyModel):
     """Logins of those who approved exactly this."""
     template: Identifier | None = None
     """The text under content/ that it was made from."""
+    text: LongText | None = None
+    """What it says. Left out: what its template gives."""
     claims: Annotated[tuple[Identifier, ...], Field(max_length=20)] = ()
     """What it asserts, such as soc2-certified."""
     edited_by: Annotated[tuple[Identifier, ...], Field(max_length=20)] = ()
@@ -227,6 +234,8 @@ class Situation(PolicyModel):
     """Contacts on the shared suppression list."""
     full_for: dict[ShortText, Duration] = {}
     """Limits all accounts share that are full, by rule id, and how long; the others have room."""
+    unused: tuple[Identifier, ...] = ()
+    """Claims and templates that have not gone out yet; left out: all have."""
     made: dict[ShortText, Annotated[int, Field(ge=0)]] = {}
     """Touches an actor has made with an action, such as {sdr-agent/send_email: 2}; left out: very many."""
 
@@ -268,7 +277,7 @@ def situated(
         ),
         holds=tuple(_hold(hold, n, now) for n, hold in enumerate((*given.holds, *own.holds))),
         touches=tuple(_touch(touch, n, now) for n, touch in enumerate((*given.touches, *own.touches))),
-        candidates=tuple(_candidate(proposal, now) for proposal in proposals),
+        candidates=tuple(_candidate(policies, proposal, now) for proposal in proposals),
         scheduled=tuple(_scheduled(each, now) for each in (*given.waiting, *own.waiting)),
         circumstances=Circumstances(
             open_cases=tuple(
@@ -296,6 +305,9 @@ def _standing(policies: PolicySet, given: Situation, own: Situation, request: Ru
             key: made.get(key, _MANY)
             for key in (f"{actor}/{action}" for actor, action in tracked(policies, request))
         },
+        used=tuple(
+            use.key for use in uses(policies, request) if use.name not in {*given.unused, *own.unused}
+        ),
     )
 
 
@@ -371,17 +383,22 @@ def _scheduled(given: GivenWaiting, now: datetime) -> Scheduled:
 
 
 _CANDIDATE_FIELDS: Final = frozenset(
-    {"evidence_age", "not_before", "waited", "expires_in", "deferrals", "approved_by"}
+    {"text", "evidence_age", "not_before", "waited", "expires_in", "deferrals", "approved_by"}
 )
 
 
-def _candidate(given: GivenProposal, now: datetime) -> Candidate:
+def _candidate(policies: PolicySet, given: GivenProposal, now: datetime) -> Candidate:
     fields = _renamed(given, id="proposal_id", to="contact_id")
     proposal = {name: value for name, value in fields.items() if name not in _CANDIDATE_FIELDS}
     proposal["evidence_at"] = now - given.evidence_age if given.evidence_age is not None else None
     proposal["earliest"] = now + given.not_before if given.not_before is not None else None
+    proposal["content"] = Content(text=given.text or "")
+    template = policies.contents.get(given.template or "") if given.text is None else None
     return Candidate(
         proposal=Proposal.model_validate(proposal),
+        made_from=Use(kind=UseKind.TEMPLATE, name=template.content_id, version=template.version)
+        if template is not None
+        else None,
         received_at=now - given.waited,
         expires_at=now + given.expires_in,
         rulings=given.deferrals,
