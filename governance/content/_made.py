@@ -41,7 +41,7 @@ def unlike(template: Content, said: Filled, speaking: Speaking) -> Unlike | None
         if part is Part.HTML and said.html is None:
             continue
         if _plain(said, part) != _plain(given, part):
-            return Unlike(part, f"the {part.value} differs")
+            return Unlike(part, "the fields differ" if part is Part.FIELDS else f"the {part.value} differs")
     return None
 
 

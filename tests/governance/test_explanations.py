@@ -472,6 +472,21 @@ AUTHORITY: Table = {
     ),
 }
 APPROVALS: Table = {
+    "a claim that nobody has heard yet": (
+        (ask(claims=("fast",)), {}),
+        "approvals new-claim approvals.yaml:56: require_approval FIRST_USE",
+        "A new claim is read first. New: fast.",
+    ),
+    "a claim that is not listed": (
+        (ask(claims=("faster",)), {}),
+        "engine engine.unknown_claim: deny UNKNOWN_CLAIM",
+        "It claims 'faster', which approvals.yaml does not list; did it mean 'fast'?",
+    ),
+    "a template that does not exist": (
+        (ask(template="hello"), {}),
+        "engine engine.not_the_template: deny NOT_THE_TEMPLATE",
+        "There is no template hello under content/.",
+    ),
     "a requirement": (
         (ask("crowds", value=250_000.0), {}),
         "approvals large approvals.yaml:2: require_approval APPROVAL_NEEDED",
@@ -775,9 +790,6 @@ NOT_OF_RULES = {
     ReasonCode.IN_DOUBT,
     ReasonCode.SENT_BACK,
     ReasonCode.WITHDRAWN,
-    ReasonCode.FIRST_USE,
-    ReasonCode.UNKNOWN_CLAIM,
-    ReasonCode.NOT_THE_TEMPLATE,
     ReasonCode.AMBIGUOUS,
     ReasonCode.CONTRADICTION,
     ReasonCode.SEEDED,

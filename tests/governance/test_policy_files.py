@@ -216,7 +216,9 @@ def test_the_door_of_governance_is_pinned() -> None:
         "run_case",
         "schemas",
         "tracked",
+        "uses",
         "vet",
+        "windowed",
     ]
 
 
