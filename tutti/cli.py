@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from typer.models import OptionInfo
 
+from tutti.approvals import cli as approvals
 from tutti.auditing.cli import audit_app
 from tutti.channels.cli import channel_app
 from tutti.plays.cli import play_app
@@ -193,6 +194,9 @@ def status(
     from tutti.explaining import show_status
 
     run(show_status(out, load_settings(), account, as_json=as_json))
+
+
+approvals.add_to(app)
 
 
 @import_app.command("hubspot")
