@@ -18,13 +18,25 @@ from typer.testing import CliRunner
 
 from domain import Answer, Approval, ProposalStatus
 from ledger import InboxFilter
+from tests.cli.test_touch_commands import in_doubt
 from tests.workflows.cast import profile, wanted
 from tests.workflows.stage import FAST, Stage, soon, staged, until
 from tutti.approvals.answering import Said, answer_each
 from tutti.approvals.options import QuestionId
 from tutti.cli import app
 
-SLOW = {"approvals.yaml": [("answer_within: 60s", "answer_within: 8h")]}
+DOUBTS = "{id: ask-about-doubts, group: sales-leadership, answer_within: 8h}"
+SLOW = {
+    "approvals.yaml": [
+        ("answer_within: 60s", "answer_within: 8h"),
+        ("due_in: 20s", "due_in: 2h"),
+        ("remind: [15s]", "remind: [1h]"),
+        ("after: 30s", "after: 3h"),
+        ("risk: high", "risk: normal"),
+        ("default_route:", f"exceptions:\n  in_doubt: {DOUBTS}\n\ndefault_route:"),
+    ]
+}
+"""Nothing comes due while a test runs, and doubts go to the inbox."""
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -225,6 +237,29 @@ async def test_all_that_one_rule_asks_is_answered_once_somebody_says_so(stage: S
     await in_the_inbox(stage, 0)
     over = await said(stage, *everything, "--yes", code=1)
     assert "nothing about send_executive_email that executive-sponsors asks waits for dana.reyes" in over
+
+
+async def test_what_became_of_a_touch_is_settled_from_the_inbox(
+    temporal: WorkflowEnvironment, tmp_path: Path
+) -> None:
+    """Given a touch in doubt, when a person says from the inbox what they found, then the doubt is over."""
+    edits = FAST | SLOW
+    async with staged(temporal.client, tmp_path, edits=edits, channels=(), more={"email": in_doubt}) as stage:
+        await stage.accounts.observe(stage.account_id, profile(stage.account_id))
+        await stage.propose(wanted("sdr-1"))
+        status = await stage.status_when(lambda s: bool(s.approvals), "the question")
+        question = f"{stage.account_id}/{status.approvals[0].approval_id}"
+        await in_the_inbox(stage)
+        why = ("--code", "verified", "--comment", "It is not in the mail log.", "--as", "dana.reyes")
+
+        assert question in await said(stage, "inbox", "--kind", "in_doubt", "--for", "dana.reyes")
+        assert "look for" in await said(stage, "approval", "show", question, "--as", "dana.reyes")
+        wrong = await said(stage, "approval", "settle", question, "--stage", "aware", *why, code=1)
+        assert "say what became of the touch" in wrong
+        found = ("--found", "not_handed_over")
+        assert "ok" in await said(stage, "approval", "settle", question, *found, *why)
+        after = await stage.status_when(lambda s: not s.in_doubt, "the end of the doubt")
+        assert after.proposals[0].status is ProposalStatus.FAILED
 
 
 async def test_a_planted_proposal_is_asked_about_and_never_goes_out(stage: Stage, tmp_path: Path) -> None:

@@ -148,8 +148,8 @@ async def waiting(
             f"{found.total - len(risky) - BULK_LIMIT:,} more wait; at most {BULK_LIMIT} are answered at once"
         )
     if not rest:
-        what = f"nothing about {action} that {rule_id} asks waits for {login}"
-        raise CommandError(f"{what}{'; ' + left_out[0] if left_out else ''}; see `tutti inbox --for {login}`")
+        nothing = f"nothing about {action} that {rule_id} asks waits for {login}"
+        raise CommandError(f"{left_out[0] if left_out else nothing}; see `tutti inbox --for {login}`")
     return [QuestionId(item.account_id, item.approval.approval_id) for item in rest[:BULK_LIMIT]], left_out
 
 

@@ -170,7 +170,7 @@ def reject(  # noqa: PLR0913, PLR0917 - one parameter an option
 ) -> None:
     """Reject it for good; one rejection is enough, however many were asked.
 
-    tutti reject northwind/exec-1:a1 --as dana.reyes --code wrong_time --comment "Not before the board meets."
+    tutti reject northwind/exec-1:a1 --code wrong_time --comment "Next month."
     """
     from domain import Answer
     from tutti.approvals.answering import Said
@@ -204,7 +204,7 @@ def delegate(  # noqa: PLR0913, PLR0917 - one parameter an option
 ) -> None:
     """Let somebody answer in another's place for a time; they cannot pass it on.
 
-    tutti delegate --from dana.reyes --to lena.fischer --starts 2026-12-01 --ends 2026-12-08
+    tutti delegate --from dana.reyes --to lena.fischer --ends 2026-12-08
     """
     from tutti.approvals import deputies
 

@@ -94,7 +94,7 @@ def modify(  # noqa: PLR0913, PLR0917 - one parameter an option
 ) -> None:
     """Answer with your own version. It is ruled again, and if it needs a yes, somebody else gives it.
 
-    tutti approval modify northwind/exec-1:a1 --text better.txt --code improved --comment "Shorter."
+    tutti approval modify northwind/exec-1:a1 --text better.txt ...
     """
     from domain import Answer
     from tutti.approvals import changing
@@ -148,7 +148,7 @@ def settle(  # noqa: PLR0913, PLR0917 - one parameter an option
 ) -> None:
     """Say what is true: which stage an account is in, or what became of a touch in doubt.
 
-    tutti approval settle northwind/ambiguity:1 --stage evaluating --code verified --comment "I called them."
+    tutti approval settle northwind/sdr-1:d1 --found handed_over ...
     """
     from domain import Answer, Settlement, Stage
 
