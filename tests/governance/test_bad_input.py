@@ -53,7 +53,7 @@ def refused_text(files: dict[str, str]) -> PolicyError:
         ("timing.yaml", "decision_window: 5s", "decision_window: &w 5s", "&w", "write it out instead"),
         ("timing.yaml", "decision_window: 5s", "decision_window: !!python/object:os.system 5s", "!!python", "tag"),  # noqa: E501 - a table
         ("timing.yaml", "decision_window: 5s", "decision_window: [[5s", ":", "bracket"),
-        ("people.yaml", "kind: person}", "kind: god}", "god", "person"),
+        ("people.yaml", "kind: person,", "kind: god,", "god", "person"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_clear_message_at_its_place(  # noqa: PLR0917 - a table

@@ -57,7 +57,7 @@ PEOPLE = [
         "only persons are told what waits for them",
     ),
     (
-        ("{id: tom.okafor, kind: person}", "{id: tom.okafor, kind: person, email: tom}"),
+        ("email: tom.okafor@example.com}", "email: tom}"),
         "tom}",
         "email address",
     ),
