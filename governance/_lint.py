@@ -17,6 +17,7 @@ from domain import RuleMode
 from governance._outline import Entry, Loc, Sheet, comparable, outline
 from governance._source import Problem
 from governance.cel._conditions import ConditionError, EvaluationError, Vocabulary
+from governance.families._people import PeopleFile
 from governance.families._routes import AskEntry
 from governance.plays import PlayFile, advise
 
@@ -95,6 +96,7 @@ def lint(policies: PolicySet, today: date) -> tuple[Warn, ...]:
     _weights(desks["arbitration.yaml"])
     _caps(desks["frequency.yaml"])
     _unused(desks)
+    _leave(desks["people.yaml"], today)
     for name, play in policies.plays.items():
         desk = desks[f"plays/{name}.yaml"]
         for loc, code, message in advise(desk.sheet.document.validate(PlayFile), play, policies):
@@ -271,6 +273,23 @@ def _unused(desks: Mapping[str, _Desk]) -> None:
         if group.name not in asked:
             message = f"no route in approvals.yaml asks the group {group.name}"
             people.warn(people.named(group), "unused-group", message)
+
+
+def _leave(desk: _Desk, today: date) -> None:
+    """A leave that is over says nothing; a delegate who is away meanwhile answers for nobody."""
+    leave = desk.sheet.document.validate(PeopleFile).leave
+    for index, entry in enumerate(leave):
+        loc = ("leave", index)
+        if entry.until < today:
+            message = f"the leave of {entry.person} ended on {entry.until}; remove it"
+            desk.warn((*loc, "until"), "expired", message)
+            continue
+        for other in leave:
+            if other.person == entry.delegate and other.start <= entry.until and entry.start <= other.until:
+                first, last = max(entry.start, other.start), min(entry.until, other.until)
+                days = f"on {first}" if first == last else f"from {first} until {last}"
+                message = f"{entry.delegate} is away as well {days}; nobody answers for {entry.person} then"
+                desk.warn((*loc, "delegate"), "delegate-away", message)
 
 
 def _asked(sheet: Sheet) -> set[str]:

@@ -182,3 +182,22 @@ def test_every_group_that_any_part_of_the_file_names_is_in_use() -> None:
         "no route in approvals.yaml asks the group revenue-operations",
         "no route in approvals.yaml asks the group executives",
     ]
+
+
+AWAY_TOO = "lena.fischer is away as well from 2026-12-03 until 2026-12-04; nobody answers for dana.reyes then"
+
+
+def test_a_leave_that_is_over_and_a_delegate_who_is_away_deserve_a_look(tmp_path: Path) -> None:
+    entries = (
+        "person: tom.okafor, from: 2026-11-02, until: 2026-11-23",
+        "person: dana.reyes, from: 2026-11-24, until: 2026-12-04, delegate: lena.fischer",
+        "person: lena.fischer, from: 2026-12-03, until: 2026-12-09",
+    )
+    policy_set = load_policy_set(edited(tmp_path, "people.yaml", with_leave(*entries)))
+
+    found = [(each.code, each.message) for each in lint(policy_set, NOW.date())]
+
+    assert found == [
+        ("expired", "the leave of tom.okafor ended on 2026-11-23; remove it"),
+        ("delegate-away", AWAY_TOO),
+    ]
