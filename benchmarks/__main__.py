@@ -14,6 +14,7 @@ import structlog
 from rich.console import Console
 
 from benchmarks import (
+    _audit,
     _decisions,
     _demo,
     _governance,
@@ -36,6 +37,7 @@ _BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     for module in (
         _governance,
         _replay,
+        _audit,
         _signals,
         _decisions,
         _plays,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, Final
@@ -27,6 +27,9 @@ class Chain:
         self.account_id = account_id
         self.entries = sorted(entries, key=lambda entry: (entry.number, entry.seq, entry.digest))
         self.by_digest = {entry.digest: entry for entry in self.entries}
+        self._by_number: defaultdict[int, list[LogEntry]] = defaultdict(list)
+        for entry in self.entries:
+            self._by_number[entry.number].append(entry)
         self.bodies: dict[str, dict[str, Any]] = {}
         """The facts that are what was chained, by digest of their link; those erased are not among them."""
         self._forged: set[str] = set()
@@ -115,7 +118,7 @@ class Chain:
         for previous, several in followers.items():
             sound = [entry for entry in several if entry.digest not in self._bad]
             if len(sound) > 1:
-                yield self._branched(previous, sound)
+                yield self._branched(previous, sound, followers)
 
     def _place(self, entry: LogEntry) -> Finding | None:
         """Judge a link by the one it says it follows."""
@@ -127,7 +130,7 @@ class Chain:
             return self._about(entry, What.REORDERED, f"it is out of its place: {text}")
         if before is None:
             # A changed or missing predecessor is told of itself.
-            there = [each for each in self.entries if each.number == entry.number - 1]
+            there = self._by_number.get(entry.number - 1, ())
             if not there or any(each.digest in self._forged for each in there):
                 return None
             text = "it does not follow the link before it, which was put in the place of another"
@@ -146,12 +149,13 @@ class Chain:
         return None
 
     def _missing(self) -> Iterator[Finding]:
-        numbers = sorted({entry.number for entry in self.entries if 0 < entry.number <= self.last})
+        end = self.last
+        numbers = sorted(number for number in self._by_number if 0 < number <= end)
         for left, right in pairwise([0, *numbers]):
             first, last = left + 1, right - 1
             if first > last:
                 continue
-            before = next((entry for entry in self.entries if entry.number == left), None)
+            before = next(iter(self._by_number.get(left, ())), None)
             count = f"link {first} is" if first == last else f"links {first} to {last} are"
             yield Finding(
                 what=What.MISSING,
@@ -161,11 +165,13 @@ class Chain:
                 since=before.at if before else None,
             )
 
-    def _branched(self, previous: str, several: list[LogEntry]) -> Finding:
+    def _branched(
+        self, previous: str, several: list[LogEntry], followers: Mapping[str, list[LogEntry]]
+    ) -> Finding:
         """Tell of several links that follow one: harmless is only an account that ended and began anew."""
         number = several[0].number
         if previous == GENESIS:
-            logs = sorted((self._log_from(entry) for entry in several), key=lambda log: log[0])
+            logs = sorted((_lifetime(entry, followers) for entry in several), key=lambda log: log[0])
             if all(log[0] > before[1] for before, log in pairwise(logs)):
                 text = (
                     f"the log begins {len(several)} times, one after the other: the account was ended and "
@@ -183,21 +189,19 @@ class Chain:
             since=max((entry.at for entry in several if entry.at), default=None),
         )
 
-    def _log_from(self, first: LogEntry) -> tuple[datetime, datetime]:
-        """Return the first and the last moment of what hangs on a beginning."""
-        followers: defaultdict[str, list[LogEntry]] = defaultdict(list)
-        for entry in self.entries:
-            followers[entry.previous].append(entry)
-        moments, waiting, seen = [], [first], set()
-        while waiting:
-            entry = waiting.pop()
-            if entry.digest in seen:
-                continue
-            seen.add(entry.digest)
-            if entry.at is not None:
-                moments.append(entry.at)
-            waiting += followers[entry.digest]
-        return min(moments), max(moments)
+
+def _lifetime(first: LogEntry, followers: Mapping[str, list[LogEntry]]) -> tuple[datetime, datetime]:
+    """Return the first and the last moment of what hangs on a beginning."""
+    moments, waiting, seen = list[datetime](), [first], set[str]()
+    while waiting:
+        entry = waiting.pop()
+        if entry.digest in seen:
+            continue
+        seen.add(entry.digest)
+        if entry.at is not None:
+            moments.append(entry.at)
+        waiting += followers.get(entry.digest, ())
+    return min(moments), max(moments)
 
 
 def _same_moment(said: str, stored: datetime) -> bool:
