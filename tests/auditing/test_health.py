@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from rich.console import Console
+from typer.testing import CliRunner, Result
 
 from domain import Answer, Proposed, Seeded
 from ledger import Ledger
@@ -17,6 +19,7 @@ from tests.auditing import accounts as a
 from tests.builders import proposal
 from tutti.approvals.figures import Health, Ratio, health_of
 from tutti.approvals.health import show_health
+from tutti.cli import app
 from tutti.settings import Settings
 
 DANA = "dana.reyes"
@@ -163,6 +166,21 @@ async def test_programs_read_the_same_figures_as_json(empty: Ledger, tmp_path: P
 
     read = json.loads(console.export_text())
     assert read["approvers"][0]["approved"] == {"count": 1, "of": 1}
+
+
+async def test_the_command_takes_days_and_json(empty: Ledger, tmp_path: Path) -> None:
+    await asked(empty, "a1", Answer.APPROVE)
+    environment = {"TUTTI_LEDGER_URL": f"sqlite+aiosqlite:///{tmp_path / 'health.db'}"}
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(app, ["approval", "health", *arguments], env=environment)
+
+    # Commands have an event loop of their own, as in a terminal
+    all_of_it = await asyncio.to_thread(run, "--days", "3650", "--json")
+    of_late = await asyncio.to_thread(run)
+
+    assert json.loads(all_of_it.stdout)["questions"] == 1
+    assert of_late.stdout.strip() == "0 questions of the last 30 days"
 
 
 async def test_nothing_asked_is_told_as_such(empty: Ledger, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ COMMANDS = (
     "approval revoke",
     "approval deputies",
     "approval seed",
+    "approval health",
     "policy check",
     "policy schema",
     "policy test",

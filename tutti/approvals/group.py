@@ -272,6 +272,23 @@ def seed(
     run(plant(out, planted, login=who))
 
 
+@approval_app.command("health")
+def health(
+    days: Annotated[
+        int, typer.Option("--days", min=1, max=3_650, help="Questions of the last so many days count.")
+    ] = 30,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell how well people answer, for each person and each rule: shares, times, rubber stamps, planted tests.
+
+    tutti approval health --days 90
+    """
+    from tutti.approvals.health import show_health
+
+    run_on_ledger(show_health(out, load_settings(), days, as_json=as_json))
+
+
 def _question(text: str) -> QuestionId:
     (question,) = given.questions([text])
     return question
