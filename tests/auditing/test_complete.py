@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import email
 import json
 from collections import Counter
@@ -18,9 +19,9 @@ from tests.auditing import accounts as a
 from tests.auditing.conftest import Query
 from tests.workflows.cast import set_up, wanted
 from tests.workflows.stage import FAST, Stage, staged, until
-from tutti.auditing.anchored import Anchors
+from tutti.auditing.anchored import LAG, Anchors
 from tutti.auditing.findings import What
-from tutti.auditing.verifying import UNDER_WAY, Audit, audit
+from tutti.auditing.verifying import Audit, audit
 
 
 async def found(ledger: Ledger) -> list[tuple[What, str | None]]:
@@ -94,7 +95,7 @@ async def test_provider_calls_claims_and_log_join_one_to_one(
 
 
 async def test_a_touch_past_the_accounts_is_found_by_its_claim(ledger: Ledger) -> None:
-    old, new = datetime.now(UTC) - 2 * UNDER_WAY, datetime.now(UTC)
+    old, new = datetime.now(UTC) - 2 * LAG, datetime.now(UTC)
     await ledger.claim("ghost/p1/1", channel="email", at=old)
     await ledger.claim("northwind/p1/9", channel="email", at=old)
     # What was claimed a moment ago may be on its way to the log
@@ -116,6 +117,21 @@ async def test_a_touch_without_its_row_is_found(ledger: Ledger, query: Query) ->
     query("DELETE FROM touches WHERE touch_id = 'northwind/p3/1'")
 
     assert set(await found(ledger)) == {(What.NOT_IN_TABLES, "northwind"), (What.UNKNOWN_CLAIM, "northwind")}
+
+
+async def test_an_audit_beside_a_working_system_finds_nothing(ledger: Ledger) -> None:
+    # Given accounts that tell the ledger what they do, while it is audited again and again
+    told = asyncio.gather(
+        *(a.tell(ledger, name, a.short(name)) for name in ("fabrikam", "litware", "adatum"))
+    )
+    audits = 0
+    while not told.done():
+        assert await found(ledger) == []
+        audits += 1
+    await told
+
+    assert audits > 1
+    assert (await audit(ledger, Anchors([]))).accounts == 5
 
 
 async def test_checks_of_channels_are_told_apart(ledger: Ledger) -> None:

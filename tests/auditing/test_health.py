@@ -124,7 +124,7 @@ async def test_rules_have_their_expiries_and_planted_questions_count_apart(empty
     assert (result.questions, result.planted, result.caught) == (2, 3, Ratio(count=1, of=2))
     (rule,) = result.rules
     assert (rule.rule_id, rule.asked, rule.open) == ("executive-sponsors", 2, 0)
-    assert rule.expired == Ratio(count=1, of=2)
+    assert rule.expired == rule.escalated == Ratio(count=1, of=2)
     assert rule.approved == Ratio(count=1, of=1)
     (dana,) = result.approvers
     assert (dana.answered, dana.caught) == (1, Ratio(count=1, of=2))

@@ -280,7 +280,7 @@ def health(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell how well people answer, for each person and each rule: shares, times, rubber stamps, planted tests.
+    """Tell how well people answer, by person and by rule: shares, times, rubber stamps, planted tests.
 
     tutti approval health --days 90
     """

@@ -51,7 +51,7 @@ def _wrong(chain: Chain, row: RowInLog) -> str | None:
     entry = chain.by_digest.get(row.link.digest)
     if entry is None or entry.number != row.link.number:
         return f"says that it is number {row.link.number} of the log, and the log has no such link"
-    if entry.body is not None and row.body != entry.body_digest:
+    if row.body != entry.body_digest:
         return "is not what the log says: it was changed"
     if row.differing:
         return f"says something else in {' and '.join(row.differing)} than the log: it was changed"

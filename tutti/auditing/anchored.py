@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from ledger import LogHead
 from tutti.auditing.anchors import Anchor
 from tutti.auditing.chains import Chain
 from tutti.auditing.findings import Finding, What
 from tutti.render import clock, counted
+
+LAG: Final = timedelta(minutes=15)
+"""How long a fact may be on its way to the ledger without a word about it."""
 
 
 class Anchors:
@@ -72,7 +76,7 @@ class Anchors:
             new = [
                 entry
                 for entry in chain.entries
-                if entry.at is not None and entry.at < moment and entry.digest not in covered
+                if entry.at is not None and entry.at < moment - LAG and entry.digest not in covered
             ]
             if new:
                 text = (

@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +21,7 @@ from tutti.auditing.agreement import (
     touches_disagreeing,
     touches_of,
 )
-from tutti.auditing.anchored import Anchors
+from tutti.auditing.anchored import LAG, Anchors
 from tutti.auditing.anchors import Anchor, AnchorError, read_anchor, signing_key
 from tutti.auditing.chains import Chain
 from tutti.auditing.findings import Finding, What
@@ -31,8 +31,6 @@ from tutti.terminal import FAILED, CommandError
 
 _PAGE: Final = 5_000
 _ACCOUNTS_AT_ONCE: Final = 50
-UNDER_WAY: Final = timedelta(minutes=15)
-"""How long an account may take to tell the ledger of a touch that was claimed."""
 
 
 @dataclass
@@ -143,7 +141,7 @@ async def audit(
             found.findings += rows_disagreeing(Chain(each, ()), rows)
     if account_id is not None and not seen and not gone and not beside:
         raise CommandError(f"account {account_id} has no decision log, and nothing says that it had one")
-    claims = await ledger.claims_without_touch(datetime.now(UTC) - UNDER_WAY)
+    claims = await ledger.claims_without_touch(datetime.now(UTC) - LAG)
     found.findings += claims_disagreeing(claims, account_id)
     return found
 
