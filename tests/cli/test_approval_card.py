@@ -78,7 +78,7 @@ def test_the_card_says_everything_that_an_answer_is_about() -> None:
     said = words(drawn(card(shell), trail, NOW))
 
     for part in (
-        "action on northwind (Northwind) pending northwind/p1:a1",
+        "action on northwind (Northwind) pending, due in 5h northwind/p1:a1",
         "Executives hear from us only after a person has agreed.",
         "APPROVAL_NEEDED executives approvals.yaml:20",
         "send email over email to Amira <amira@northwind.example.com>, champion, GB",
@@ -123,7 +123,7 @@ def test_a_narrow_terminal_cuts_nothing_that_is_to_be_copied() -> None:
 
 def test_the_risk_stands_on_top() -> None:
     first, *_ = printed(drawn(card(asked(risk=Risk.HIGH)), [], NOW)).splitlines()
-    assert first.rstrip().endswith("pending  high risk")
+    assert first.rstrip().endswith("pending, due in 5h  high risk")
 
 
 def test_what_is_answered_for_is_shown_before_the_answer() -> None:
@@ -158,7 +158,7 @@ def test_readings_that_disagree_are_shown_side_by_side() -> None:
 
     said = words(drawn(card(shell, ExceptionKind.AMBIGUITY), [], NOW))
 
-    assert "ambiguity on northwind (Northwind) pending" in said
+    assert "ambiguity on northwind (Northwind) pending, due in 5h" in said
     assert "crm says customer, intent says aware" in said
     assert "How the account is read" in said
     assert "--stage STAGE --code CODE --comment WHY" in said

@@ -16,7 +16,7 @@ from rich.console import Console
 from temporalio.testing import WorkflowEnvironment
 from typer.testing import CliRunner
 
-from domain import Answer, Approval, ProposalStatus
+from domain import Answer, Approval, ProposalStatus, StepKind
 from ledger import InboxFilter
 from tests.cli.test_touch_commands import in_doubt
 from tests.workflows.cast import profile, wanted
@@ -111,6 +111,13 @@ async def test_a_question_is_found_looked_at_and_approved_once(stage: Stage) -> 
     assert "Executive sponsors hear from us only after a person has agreed." in shown
     assert "approvals.yaml:20" in shown
     assert approval.digest in shown
+    assert await said(stage, "approval", "show", question, "--html") == "there is no HTML version"
+
+    async def looks() -> list[str] | None:
+        trail = await stage.ledger.approval_trail(stage.account_id, approval.approval_id)
+        return [fact.step.actor for fact in trail if fact.step.kind is StepKind.VIEWED] or None
+
+    assert await until(looks, "the record of the look") == ["dana.reyes"]
 
     first = ("approve", question, "--as", "dana.reyes", "--answer-id", "w1", "--digest", approval.digest[:12])
     assert "recorded: approved by dana.reyes" in await said(stage, *first)
@@ -273,7 +280,11 @@ async def test_a_planted_proposal_is_asked_about_and_never_goes_out(stage: Stage
     assert f"{stage.account_id}/seed-1 is planted; sales-leadership is asked" in planted
     (approval,) = (await stage.accounts.status(stage.account_id)).approvals
     question = f"{stage.account_id}/{approval.approval_id}"
-    assert "seed" not in (await said(stage, "approval", "show", question)).replace("seed-1", "")
+    await in_the_inbox(stage)
+    for shown in ((), ("--json",)):
+        told = await said(stage, "approval", "show", question, *shown)
+        assert "requested" in told
+        assert "seed" not in told.replace("seed-1", ""), "whoever is tested knows it"
     assert "ok" in await said(stage, "approve", question, "--as", "dana.reyes")
 
     status = await stage.status_when(

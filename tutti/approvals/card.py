@@ -25,7 +25,7 @@ from domain import (
     TouchRecord,
 )
 from tutti.approvals.content import exactly, in_doubt
-from tutti.approvals.inbox import KIND_STYLE
+from tutti.approvals.inbox import KIND_STYLE, due
 from tutti.approvals.wording import holding, length, when
 from tutti.render import clock, entries, hits_table, plain, score_line, words
 
@@ -121,6 +121,8 @@ def _head(card: ExceptionCard, now: datetime) -> RenderableType:
         (words(approval.kind.value), KIND_STYLE[approval.kind]), f" on {card.account_id} ({name})  "
     )
     title.append(words(approval.status.value), STATUS_STYLE[approval.status])
+    if approval.status is ApprovalStatus.PENDING:
+        title.append(", ").append_text(due(approval, now))
     if approval.route.risk is Risk.HIGH:
         title.append("  high risk", "bold red")
     lines = [title, Text(f"{card.account_id}/{approval.approval_id}", "bold", overflow="fold")]

@@ -59,7 +59,7 @@ def told(inbox: Inbox, wanted: InboxFilter, now: datetime) -> RenderableType:
         )
     table = entries()
     for item in inbox.items:
-        table.add_row(_due(item.approval, now), _line(item, now))
+        table.add_row(due(item.approval, now), _line(item, now))
     return Group(_head(inbox, whose, now), Text(), table, *_more(inbox))
 
 
@@ -87,7 +87,8 @@ def _more(inbox: Inbox) -> list[Text]:
     return lines
 
 
-def _due(approval: Approval, now: datetime) -> Text:
+def due(approval: Approval, now: datetime) -> Text:
+    """Return how long there is to answer, or since when an answer is missing."""
     due_at, ends_at = approval.route.due_at or approval.route.expires_at, approval.route.expires_at
     if ends_at <= now:
         return Text(f"expired {length(ends_at, now)} ago", "dim")
