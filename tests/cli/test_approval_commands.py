@@ -155,6 +155,21 @@ async def test_what_must_not_count_is_refused_and_recorded(stage: Stage) -> None
     assert len((await stage.accounts.status(stage.account_id)).approvals) == 1
 
 
+async def test_what_the_policies_do_not_allow_is_refused_with_what_they_say(stage: Stage) -> None:
+    """Given policies without windows and without a glass to break, then nobody gets the one or breaks the
+    other, and the question stays open."""
+    approval = await asked(stage)
+    question = f"{stage.account_id}/{approval.approval_id}"
+
+    window = ("--window", "7d", "--at-most", "5", "--as", "dana.reyes")
+    assert "lets nothing be approved in advance" in await said(stage, "approve", question, *window, code=1)
+    why = ("--code", "emergency", "--comment", "It burns.", "--as", "mara.lindqvist")
+    broken = await said(stage, "approval", "break-glass", question, *why, code=1)
+    assert "refused" in broken
+    assert stage.relay.envelopes == []
+    assert len((await stage.accounts.status(stage.account_id)).approvals) == 1
+
+
 async def test_nobody_answers_over_somebody_who_holds_it(stage: Stage) -> None:
     approval = await asked(stage)
     question = f"{stage.account_id}/{approval.approval_id}"
