@@ -14,6 +14,8 @@ from pydantic import AnyHttpUrl, BeforeValidator, Field, SecretStr, ValidationEr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as UnreadableSetting
 
+from domain import Identifier
+
 if TYPE_CHECKING:
     from temporalio.envconfig import ClientConnectConfig  # slow to import, and most commands need no engine
 
@@ -93,7 +95,7 @@ class Settings(BaseSettings):
     channel_token: SecretStr | None = None
     """TUTTI_CHANNEL_TOKEN: what channel workers show at the gateway's hand-over API, at least 32 bytes."""
 
-    approver_tokens: dict[str, Secrets] = {}
+    approver_tokens: dict[Identifier, Secrets] = {}
     """TUTTI_APPROVER_TOKENS: what approvers show at the approvals API, as JSON such as
     `{"dana.reyes": "..."}`, each at least 32 bytes; several of one person, separated by spaces, are all valid
     while one replaces another. Without any the API is off."""
@@ -118,6 +120,9 @@ class Settings(BaseSettings):
     def _one_for_each(cls, value: dict[str, tuple[SecretStr, ...]]) -> dict[str, tuple[SecretStr, ...]]:
         seen: set[str] = set()
         for login, tokens in value.items():
+            if not tokens:
+                msg = f"has no token of {login!r}; make one with `openssl rand -hex 32`"
+                raise ValueError(msg)
             for token in tokens:
                 short = _too_short(token)
                 if short is not None:

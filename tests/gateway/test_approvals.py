@@ -40,7 +40,7 @@ async def answered(desk: Desk, approval: Approval, body: dict[str, Any], login: 
     return await desk.http.post(desk.question(approval, "/answer"), json=body, headers=desk.api(login))
 
 
-async def listed(desk: Desk, login: str, **query: object) -> dict[str, Any]:
+async def listed(desk: Desk, login: str, **query: str | int) -> dict[str, Any]:
     answer = await desk.http.get("/v1/approvals", headers=desk.api(login), params=query)
     assert answer.status_code == 200
     found: dict[str, Any] = answer.json()
@@ -447,6 +447,7 @@ async def test_the_description_shows_an_example_that_fits(desk: Desk) -> None:
         f"{question}/answer": {"post"},
         f"{question}/claim": {"post"},
         f"{question}/release": {"post"},
+        "/v1/approvals/replies": {"post"},
     }
     route = described[f"{question}/answer"]["post"]
     assert {"401", "404", "409", "413", "422", "503"} <= set(route["responses"])

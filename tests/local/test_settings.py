@@ -16,6 +16,8 @@ def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         "SIGNING_KEY",
         "OUTCOMES_SECRET",
         "OUTCOMES_SECRETS",
+        "APPROVER_TOKENS",
+        "REPLY_TOKEN",
     ):
         monkeypatch.delenv(f"TUTTI_{name}", raising=False)
     for name in ("ADDRESS", "NAMESPACE", "PROFILE"):
@@ -94,6 +96,41 @@ def test_a_refused_key_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
         Settings.load()
 
     assert "hunter2" not in str(caught.value)
+
+
+def test_each_approver_has_tokens_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "TUTTI_APPROVER_TOKENS", f'{{"dana.reyes": "{"a" * 32} {"b" * 32}", "tom": "{"c" * 32}"}}'
+    )
+
+    settings = Settings.load()
+
+    found = [token.get_secret_value() for token in settings.approver_tokens["dana.reyes"]]
+    assert found == ["a" * 32, "b" * 32]
+    assert "aaaa" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (f'{{"dana.reyes": "{"a" * 31}"}}', "the token of 'dana.reyes' has 31 bytes, fewer than 32"),
+        (f'{{"dana.reyes": "{"a" * 32}", "tom": "{"a" * 32}"}}', "the token of 'tom' is somebody else's too"),
+        ('{"dana.reyes": ""}', "has no token of 'dana.reyes'"),
+        ("dana.reyes", "approver_tokens"),
+        (f'["{"a" * 32}"]', "valid dictionary"),
+        (f'{{"dana reyes": "{"a" * 32}"}}', "should match pattern"),
+    ],
+)
+def test_tokens_that_would_not_do_are_named_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, value: str, why: str
+) -> None:
+    monkeypatch.setenv("TUTTI_APPROVER_TOKENS", value)
+
+    with pytest.raises(SettingsError) as refused:
+        Settings.load()
+    assert why in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert "aaaa" not in str(refused.value)
 
 
 def test_a_missing_key_is_named_by_the_process_that_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
