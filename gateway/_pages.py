@@ -152,11 +152,11 @@ def headline(card: ExceptionCard) -> str:
         case ExceptionKind.IN_DOUBT:
             return f"Did this reach {_whom(card)}?"
         case ExceptionKind.REVIEW:
-            return f"Was it right to break the glass for {_what(card)}?"
+            return f"Was it right to break the glass for \u201c{_what(card)}\u201d?"
         case ExceptionKind.CONFLICT:
-            return f"Shall {_what(card)} go on?"
-        case _:
-            return f"May {_what(card)} go out?"
+            return f"Shall \u201c{_what(card)}\u201d go on?"
+        case ExceptionKind.ACTION:
+            return f"{_what(card)}?"
 
 
 def when(moment: datetime) -> str:
@@ -190,8 +190,10 @@ def _whom(card: ExceptionCard) -> str:
 
 
 def _what(card: ExceptionCard) -> str:
+    # Actions are named as people call them: `send_executive_email`, `personalize_site`.
     action = (card.approval.action or "this").replace("_", " ").replace("-", " ")
-    return f"{action} to {_whom(card)}"
+    towards = f"to {card.recipient.name}" if card.recipient is not None else f"for {_account(card)}"
+    return f"{action[:1].upper()}{action[1:]} {towards}"
 
 
 def _words(value: object) -> str:
@@ -200,7 +202,7 @@ def _words(value: object) -> str:
 
 
 def _amount(value: float) -> str:
-    return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
+    return f"{value:,.2f}".removesuffix(".00")
 
 
 def _environment() -> Environment:

@@ -59,7 +59,7 @@ async def test_the_page_shows_all_that_a_person_needs(desk: Desk) -> None:
 
     said = words(page)
     proposal = wanted("exec-1")
-    assert "May send executive email to Helen Brandt go out?" in said
+    assert "Send executive email to Helen Brandt?" in said
     assert "Helen Brandt, Chief Operating Officer" in said
     assert "helen.brandt@northwind.example.com" in said
     assert proposal.content.subject is not None
