@@ -33,18 +33,12 @@ def edited(item: OpenProposal, given: ApprovalAnswer, account_id: str) -> OpenPr
         where = ".".join(str(part) for part in first["loc"])
         return f"the changes make no proposal: {where}: {first['msg']}"
     expires_at = min(item.expires_at, after.expires_at or item.expires_at)
-    return item.model_copy(
-        update={
-            "proposal": after,
-            "original": item.original or before,
-            "digest": after.digest(account_id),
-            "first_digest": item.first_digest or item.digest,
-            "edited_by": tuple(dict.fromkeys((*item.edited_by, given.approver))),
-            "expires_at": expires_at,
-            "status": ProposalStatus.DEFERRED,
-            "approved_by": None,
-            "approvers": (),
-            "agreements": (),
-            "glass_broken_by": None,
-        }
+    return item.unapproved(
+        proposal=after,
+        original=item.original or before,
+        digest=after.digest(account_id),
+        first_digest=item.first_digest or item.digest,
+        edited_by=tuple(dict.fromkeys((*item.edited_by, given.approver))),
+        expires_at=expires_at,
+        status=ProposalStatus.DEFERRED,
     )

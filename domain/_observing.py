@@ -378,19 +378,18 @@ def _hear_from_profile(turn: Turn, contact: Contact, kind: SignalKind, since: da
 
 
 def _ask_again(turn: Turn, contact: Contact) -> None:
-    """An approval was for the person at the address that the approver saw: rule again, and ask again."""
+    """An approval was for the person at the address that the approver saw: rule again, and ask again.
+
+    What is with its channel goes to the old address, or comes back and is ruled again without the approval.
+    """
     for item in tuple(turn.state.open.values()):
-        if item.proposal.contact_id != contact.contact_id or item.status is ProposalStatus.IN_FLIGHT:
+        if item.proposal.contact_id != contact.contact_id:
             continue
-        if item.status is ProposalStatus.PENDING_APPROVAL or item.approved_by is not None:
+        if item.status is ProposalStatus.IN_FLIGHT:
+            turn.put(item.unapproved())
+        elif item.status is ProposalStatus.PENDING_APPROVAL or item.approved_by is not None:
             withdraw(turn, item, "the address of the person changed")
-            again = {
-                "status": ProposalStatus.DEFERRED,
-                "due_at": turn.now,
-                "approved_by": None,
-                "approvers": (),
-            }
-            turn.put(item.model_copy(update=again))
+            turn.put(item.unapproved(status=ProposalStatus.DEFERRED, due_at=turn.now))
 
 
 def _suppressions(turn: Turn, contact: Contact, source: str) -> tuple[SuppressionFact, ...]:

@@ -148,6 +148,11 @@ class OpenProposal(Frozen):
     """Why it ends if the touch in flight turns out not to have been handed over."""
     exit_message: ShortText | None = None
 
+    def unapproved(self, **changes: object) -> Self:
+        """Return it with changes, and without anything that anybody said yes to."""
+        nobody = {"approved_by": None, "approvers": (), "agreements": (), "glass_broken_by": None}
+        return self.model_copy(update={**nobody, **changes})
+
 
 class ClosedProposal(Frozen):
     """A proposal that reached its end."""

@@ -163,7 +163,18 @@ class TestEdges:
         shell.send(Observed(observation=contact(email="somebody.else@example.org")))
 
         (candidate,) = shell.consultation().candidates
-        assert candidate.agreed == ()
+        assert (candidate.agreed, candidate.agreements, candidate.glass_broken_by) == ((), (), None)
+
+    def test_an_approval_ends_when_the_address_changes_while_the_channel_is_at_it(self) -> None:
+        shell = asked()
+        shell.send(Answered(answer=answer(shell)))
+        shell.rule({"p1": Verdict.ALLOW})
+        shell.send(Observed(observation=contact(email="somebody.else@example.org")))
+        shell.deliver(ReceiptStatus.UNDELIVERED)
+        shell.wait(seconds=HANDOVER.retry_after_seconds)
+
+        (candidate,) = shell.consultation().candidates
+        assert (candidate.agreed, candidate.agreements) == ((), ())
 
     def test_one_answer_id_for_two_approvals_means_two_answers(self) -> None:
         shell = Shell()
