@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from domain import _asking as asking
 from domain import _exceptions as exceptions
 from domain import _noticing as noticing
 from domain._approval import (
@@ -140,6 +141,8 @@ def _reject(turn: Turn, approval: Approval, given: ApprovalAnswer, agreement: Ag
     if item.status is ProposalStatus.IN_FLIGHT:
         drop(turn, item, ReasonCode.APPROVAL_REJECTED, message)
     else:
+        # What is asked about a conflict may need an approval meanwhile, which nobody need give any more.
+        asking.withdraw(turn, item, message)
         turn.close(item, ProposalStatus.DENIED, ReasonCode.APPROVAL_REJECTED, message)
     _tell_the_proposer(turn, rejected, f"{message}: {given.comment or ''}")
 

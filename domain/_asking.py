@@ -152,6 +152,7 @@ def expire(turn: Turn) -> tuple[Approval, ...]:
         if ends and item is not None and item.status is not ProposalStatus.IN_FLIGHT:
             denied = approval.route.on_expiry is Verdict.DENY
             status = ProposalStatus.DENIED if denied else ProposalStatus.SUPPRESSED
+            withdraw(turn, item, unanswered)
             turn.close(item, status, ReasonCode.APPROVAL_EXPIRED, unanswered)
         elif item is None and approval.kind is not ExceptionKind.ACTION:
             turn.note(f"{approval.approval_id} ({approval.kind.value}): {unanswered}")

@@ -17,6 +17,7 @@ from domain import (
     Hold,
     HoldPlaced,
     HoldReleased,
+    PolicyPublished,
     ProposalStatus,
     ReasonCode,
     Receipt,
@@ -31,6 +32,7 @@ from domain import (
     Verdict,
     card_of,
     view_proposal,
+    view_status,
 )
 from tests.builders import START, Shell, decide, proposal
 from tests.domain.questions import ambiguous, approval, due_route, no, routed, steps, why
@@ -146,6 +148,28 @@ class TestConflicts:
         view = view_proposal(shell.state, "p1")
         assert view is not None
         assert view.reason is ReasonCode.APPROVAL_EXPIRED
+
+    def starved_and_asked_about(self) -> Shell:
+        """Before anybody has answered, another policy set has the starving proposal need an approval."""
+        shell = self.starved()
+        shell.wait(hours=20)
+        shell.send(PolicyPublished(digest="f" * 64))
+        later = due_route(expires_at=START + timedelta(days=3))
+        routed(shell, {"p1": Verdict.REQUIRE_APPROVAL}, route=later)
+        assert approval(shell).status is ApprovalStatus.PENDING
+        return shell
+
+    def test_a_no_to_the_conflict_takes_the_other_question_back(self) -> None:
+        shell = self.starved_and_asked_about()
+        self.answered(shell, Answer.REJECT)
+        assert approval(shell).status is ApprovalStatus.WITHDRAWN
+        assert view_status(shell.state).refusals == 0
+
+    def test_so_does_silence(self) -> None:
+        shell = self.starved_and_asked_about()
+        shell.wait(hours=5)
+        assert approval(shell, ExceptionKind.CONFLICT).status is ApprovalStatus.EXPIRED
+        assert approval(shell).status is ApprovalStatus.WITHDRAWN
 
     def contradicted(self) -> Shell:
         """Dana approved it, and olga's hold stops it."""
