@@ -53,7 +53,7 @@ SPLIT = (reading("crm", Stage.AWARE), reading("intent-provider", Stage.CLOSING))
 AGREED = (reading("crm", Stage.ENGAGED), reading("intent-provider", Stage.ENGAGED))
 
 
-def ruled(policy_set: PolicySet | None = None, **changes: object) -> Ruling:
+def ruled(policy_set: PolicySet | None = None, /, **changes: object) -> Ruling:
     return rule(policy_set or built(), request(email(), **{"readings": SPLIT, **changes}))
 
 

@@ -45,7 +45,7 @@ def hello(**changes: object) -> Proposal:
     )
 
 
-def grant(policy_set: PolicySet | None = None, **changes: object) -> WindowGrant:
+def grant(**changes: object) -> WindowGrant:
     given: dict[str, object] = {
         "grant_id": "northwind/first:1",
         "account_id": "northwind",
@@ -53,7 +53,7 @@ def grant(policy_set: PolicySet | None = None, **changes: object) -> WindowGrant
         "action": "send_email",
         "channel": "email",
         "template": "hello",
-        "version": (policy_set or asking()).contents["hello"].version,
+        "version": asking().contents["hello"].version,
         "rules": ("every-hello",),
         "value": 40_000.0,
         "at_most": 10,

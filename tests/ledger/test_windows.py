@@ -27,7 +27,7 @@ WANTED = ("sdr-agent", "send_email", "email", "surge-first-mail")
 CLAIM = Use(kind=UseKind.CLAIM, name="soc2-certified", version="a" * 64)
 
 
-def grant(grant_id: str = "northwind/mail:1", **changes: object) -> WindowGrant:
+def grant(grant_id: str = "northwind/mail:1", /, **changes: object) -> WindowGrant:
     return WindowGrant.model_validate(
         {
             "grant_id": grant_id,
