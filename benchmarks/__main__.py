@@ -14,6 +14,7 @@ import structlog
 from rich.console import Console
 
 from benchmarks import (
+    _approvals,
     _audit,
     _decisions,
     _demo,
@@ -24,6 +25,7 @@ from benchmarks import (
     _nemesis,
     _plays,
     _replay,
+    _replies,
     _signals,
     _throughput,
 )
@@ -42,15 +44,17 @@ _BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
         _decisions,
         _plays,
         _handover,
+        _approvals,
         _throughput,
         _imports,
         _inbox,
         _demo,
         _nemesis,
+        _replies,
     )
 }
-_ON_REQUEST = frozenset({_nemesis.NAME})
-"""What only runs when it is named: it takes longer than all others together."""
+_ON_REQUEST = frozenset({_nemesis.NAME, _replies.NAME})
+"""What only runs when it is named: each takes longer than all others together."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

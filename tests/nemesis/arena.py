@@ -126,7 +126,7 @@ async def opened(lanes: int, memory: Memory = Memory.KEEPS) -> AsyncIterator[Are
         policies = load_policy_set(_edited(DEMO_POLICIES, folder / "policies", EDITS))
         others = load_policy_set(_edited(folder / "policies", folder / "others", ANOTHER))
         await _first_ledger(folder, policies)
-        keeper = await _keeper(stack, folder)
+        keeper = await fork_server(stack, folder)
         provider_log = folder / "provider.jsonl"
         ports = await _oracle(stack, provider_log)
         names = [f"lane-{number}" for number in range(lanes)]
@@ -176,7 +176,7 @@ async def _first_ledger(folder: Path, policies: PolicySet) -> None:
     await ledger.close()
 
 
-async def _keeper(stack: AsyncExitStack, folder: Path) -> KeeperLink:
+async def fork_server(stack: AsyncExitStack, folder: Path) -> KeeperLink:
     """Start the fork server of the local stack: with everything imported, a worker is back at once."""
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     stack.callback(os.close, lock)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from domain import Answer, ApprovalStatus, TouchStatus
+from tests.mortal import MortalServer, MortalWorker, mortal_server
 from tests.workflows.approving import THREE, asked, asked_and_idle, at_rest, give, says, sent
-from tests.workflows.mortal import MortalServer, MortalWorker, mortal_server
 from tests.workflows.stage import Stage, staged
 from tests.workflows.test_lost_workers import environment
 from workflows import TASK_QUEUE, AccountClient, EngineUnavailableError
