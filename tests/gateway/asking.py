@@ -39,7 +39,9 @@ ANSWER_LINKS = AnswerLinks("https://tutti.example.com", KEY)
 DANA, TOM, LENA = "dana.reyes", "tom.okafor", "lena.fischer"
 TOKENS = {login: f"{login[0]}" * 40 for login in (DANA, TOM, LENA)}
 REPLIES = "r" * 32
-QUICK = {
+Edits = dict[str, list[tuple[str, str]]]
+"""What a test wants to be different in the demo's policies, by file."""
+QUICK: Edits = {
     "timing.yaml": [("decision_window: 2s", "decision_window: 0.1s")],
     "approvals.yaml": [("answer_within: 60s", "answer_within: 1h")],
 }
@@ -165,9 +167,9 @@ def words(answer: httpx.Response) -> str:
 
 
 @asynccontextmanager
-async def desk_of(client: Client, folder: Path) -> AsyncIterator[Desk]:
+async def desk_of(client: Client, folder: Path, edits: Edits = QUICK) -> AsyncIterator[Desk]:
     """Open a gateway on a stage."""
-    async with staged(client, folder, edits=QUICK) as stage:
+    async with staged(client, folder, edits=edits) as stage:
         app = create_app(
             ledger=stage.ledger,
             accounts=stage.accounts,

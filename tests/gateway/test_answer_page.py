@@ -6,6 +6,7 @@ import asyncio
 import re
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
@@ -14,6 +15,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
+from temporalio.testing import WorkflowEnvironment
 
 from activities.notices import AnswerLinks
 from domain import (
@@ -29,7 +31,7 @@ from domain import (
 )
 from gateway._answer_form import Filled, read_form
 from gateway.app import MAX_BODY_BYTES
-from tests.gateway.asking import DANA, TOM, Desk, link, ticket, words
+from tests.gateway.asking import DANA, QUICK, TOM, Desk, desk_of, link, ticket, words
 from tests.workflows.cast import profile, wanted
 from tests.workflows.stage import soon, until
 from workflows import AccountClient, EngineUnavailableError
@@ -313,6 +315,36 @@ async def test_a_question_that_somebody_has_taken_on_waits_and_the_link_stays_go
     assert all("tom.okafor is answering this" in words(page) for page in pages)
     assert "answer_approval" not in await desk.told()
     assert (await desk.http.post(theirs, data=REJECT)).status_code == 200
+
+
+async def test_where_two_must_agree_each_link_is_one_yes(
+    temporal: WorkflowEnvironment, tmp_path: Path
+) -> None:
+    two = ("default_route:\n", "default_route:\n  quorum: 2\n")
+    pairs = QUICK | {"approvals.yaml": [*QUICK["approvals.yaml"], two]}
+    async with desk_of(temporal.client, tmp_path, pairs) as made:
+        desk = await made.another()
+        approval = await desk.asks("sdr-1")
+        mine, theirs = (link(ticket(desk, approval, login)) for login in (DANA, TOM))
+
+        first = await desk.http.post(mine, data=APPROVE)
+        looked, theirs_then = await desk.http.get(mine), await desk.http.get(theirs)
+        reminder = link(ticket(desk, approval))  # the same person, by the link of a later mail
+        again = await desk.http.post(reminder, data=APPROVE)
+        second = await desk.http.post(theirs, data=APPROVE)
+
+    assert [page.status_code for page in (first, looked, theirs_then, again, second)] == [
+        200,
+        200,
+        200,
+        409,
+        200,
+    ]
+    assert "1 of 2 have approved" in words(first)
+    assert "You have approved this" in words(looked)
+    assert "dana.reyes agreed; 1 of 2 have approved." in words(theirs_then)
+    assert "has approved already" in words(again)
+    assert "Approved by dana.reyes and tom.okafor" in words(second)
 
 
 async def test_a_question_that_the_world_has_overtaken_says_so(desk: Desk) -> None:
