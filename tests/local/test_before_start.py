@@ -177,6 +177,7 @@ async def test_what_the_terminal_says_about_production_does_not_reach_the_stack(
     monkeypatch.setenv("TUTTI_WEBHOOK_URL", "https://crm.example.com")
     monkeypatch.setenv("TUTTI_SDR_TASK_BASE_URL", "https://crm.example.com")
     monkeypatch.setenv("TUTTI_PAID_MEDIA_BATCH_MEMBERS", "7")
+    monkeypatch.setenv("TUTTI_REPLY_TOKEN", "r" * 32)
     stack = LocalStack(tmp_path, ports=Ports.free(), children=children(worker="steady"), preloaded=())
     async with stack:
         environment = stack.layout.environment
@@ -191,4 +192,5 @@ async def test_what_the_terminal_says_about_production_does_not_reach_the_stack(
     assert environment["TUTTI_EMAIL_PORT"] == environment["TUTTI_NOTICES_PORT"] == str(stack.ports.mail)
     assert environment["TUTTI_CHAT_WEBHOOK_URL"] == f"http://127.0.0.1:{stack.ports.webhook}/chat"
     assert "TUTTI_NOTICES_PASSWORD" not in environment
+    assert environment["TUTTI_REPLY_TOKEN"] == "r" * 32  # who may come in is the user's to say
     assert environment["TEMPORAL_ADDRESS"] == f"127.0.0.1:{stack.ports.temporal}"

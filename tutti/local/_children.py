@@ -41,6 +41,7 @@ PRELOADED = (
 
 _EXECUTIVES = Path(__file__).with_name("executives.yaml")
 """Made-up executives, whose mail ends in the sink."""
+_WHO_MAY_COME_IN = ("TUTTI_APPROVER_TOKENS", "TUTTI_REPLY_TOKEN")
 
 
 class Addresses(Frozen):
@@ -127,6 +128,8 @@ class Layout(Frozen):
             "TUTTI_WEBHOOK_SECRET": self.secrets.webhook_secret.get_secret_value(),
             "TUTTI_VENDORS_TOKEN": token,
             **vendors,
+            # Who may come in at the gateway is the user's to say, and reaches nothing outside.
+            **{name: os.environ[name] for name in _WHO_MAY_COME_IN if name in os.environ},
         }
 
 
