@@ -26,6 +26,7 @@ from domain._exception_words import (
     ExceptionKind,
     Occasion,
     StepKind,
+    UseKind,
 )
 from domain._messages import Answered, TouchSettled, Vet, Vetted
 from domain._records import AnswerFact, WindowFact
@@ -232,6 +233,7 @@ def _grant_window(turn: Turn, approval: Approval, given: ApprovalAnswer) -> None
         channel=proposal.channel,
         template=proposal.template,
         version=item.decision.template_version,
+        claims=tuple(use.key for use in item.decision.uses if use.kind is UseKind.CLAIM),
         rules=item.decision.asking_rules,
         value=proposal.value,
         cost=proposal.cost,

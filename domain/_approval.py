@@ -166,6 +166,8 @@ class WindowGrant(Frozen):
     template: Identifier
     version: ShortText
     """Version of the template: a changed text is another one."""
+    claims: tuple[ShortText, ...] = ()
+    """What was claimed, by `Use.key`: nothing goes out on it that is the first to claim something else."""
     rules: tuple[ShortText, ...] = ()
     """Ids of the rules that asked; whatever else asks for a person still does."""
     value: Amount = 0.0

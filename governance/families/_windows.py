@@ -114,6 +114,7 @@ def apply_windows(
         if (
             asking <= set(grant.rules)
             and _same(grant, case.candidate.proposal, uses)
+            and _new_claims(case, uses) <= set(grant.claims)
             and _given_by_them(grant, route)
             and _reaches(windows, grant, case)
         ):
@@ -169,6 +170,11 @@ def _same(grant: WindowGrant, proposal: Proposal, uses: tuple[Use, ...]) -> bool
         and proposal.cost <= grant.cost
         and proposal.reach <= grant.reach
     )
+
+
+def _new_claims(case: Case, uses: tuple[Use, ...]) -> set[str]:
+    """Return the claims that nobody has heard yet: a window for one lets no other go out unread."""
+    return {use.key for use in uses if use.kind is UseKind.CLAIM} - set(case.standing.used)
 
 
 def _given_by_them(grant: WindowGrant, route: ApprovalRoute) -> bool:

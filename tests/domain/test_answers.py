@@ -25,6 +25,8 @@ from domain import (
     Ruled,
     Seat,
     SignalKind,
+    Use,
+    UseKind,
     Verdict,
     Vet,
     WindowAsk,
@@ -36,6 +38,8 @@ from domain import (
 from tests.builders import START, Shell, decide, proposal, signal
 from tests.domain.questions import approval, asked, details, due_route, facts, no, steps, vet, why
 from tests.domain.situations import answer
+
+CLAIM = Use(kind=UseKind.CLAIM, name="soc2-certified", version="v1")
 
 
 def test_a_yes_has_the_proposal_ruled_again_and_is_used_up_when_the_touch_is_released() -> None:
@@ -268,6 +272,7 @@ class TestWindows:
         assert grant.ends_at == shell.now + timedelta(days=7)
         assert (grant.at_most, grant.given_by) == (50, ("dana",))
         assert grant.grant_id == "northwind/p1:a1"
+        assert grant.claims == (CLAIM.key,)
 
     @pytest.mark.parametrize(
         ("limits", "wanted", "reason"),
@@ -295,7 +300,7 @@ def asked_about_a_template(**changes: object) -> Shell:
     shell = Shell()
     shell.propose(proposal(template="first-mail"))
     shell.wait(seconds=3)
-    wanted = {"route": due_route(**changes), "template_version": "v1"}
+    wanted = {"route": due_route(**changes), "template_version": "v1", "uses": (CLAIM,)}
     shell.rule({"p1": Verdict.REQUIRE_APPROVAL}, **wanted)
     return shell
 

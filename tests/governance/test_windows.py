@@ -9,7 +9,7 @@ import pytest
 from domain import Hold, Proposal, ReasonCode, Tier, Verdict, WindowGrant
 from governance import PolicySet
 from tests.governance.test_uses import HELLO, SAID, built
-from tests.governance.worlds import CONTACTS, NORTHWIND, NOW, only, person, rule_ids
+from tests.governance.worlds import CONTACTS, NORTHWIND, NOW, only, person, policies, rule_ids
 
 ASKS = (
     "approvals.yaml",
@@ -20,6 +20,7 @@ ASKS = (
     ),
 )
 DAY = timedelta(days=1)
+SOC2_KEY = f"claim/soc2-certified@{policies().approvals.firsts.claims['soc2-certified']}"
 
 
 def asking(*changes: tuple[str, str, str], hello: str = HELLO) -> PolicySet:
@@ -138,6 +139,17 @@ def test_whatever_else_asks_still_asks() -> None:
     assert decision.hits[0].rule_id in {"large-values", "every-hello"}
     both = grant(rules=("every-hello", "large-values"))
     assert only(policy_set, hello(), windows=(both,)).verdict is Verdict.ALLOW
+
+
+def test_a_claim_that_was_not_approved_with_it_is_read_by_a_person() -> None:
+    given = grant(rules=("every-hello", "first-use-of-a-claim"), claims=(SOC2_KEY,))
+    both = hello(claims=("live-in-six-weeks", "soc2-certified"))
+
+    assert only(asking(), hello(claims=("soc2-certified",)), windows=(given,)).window == given.grant_id
+    assert only(asking(), both, windows=(given,)).verdict is Verdict.REQUIRE_APPROVAL
+    reworded = asking(("approvals.yaml", "without exceptions.", "with two exceptions."))
+    again = only(reworded, hello(claims=("soc2-certified",)), windows=(given,))
+    assert again.verdict is Verdict.REQUIRE_APPROVAL, "changed words are another claim"
 
 
 def test_the_oldest_with_room_goes_first() -> None:
