@@ -298,13 +298,13 @@ def already(approval: Approval) -> str:
     together = approval.approvers if approval.status is ApprovalStatus.APPROVED else ()
     by = in_words(together) or approval.answered_by
     who = f" by {by}" if by else ""
-    when = f" at {approval.answered_at.isoformat()}" if approval.answered_at else ""
+    when = f" at {approval.answered_at:%Y-%m-%d %H:%M:%S}Z" if approval.answered_at else ""
     return f"already {approval.status.value}{who}{when}"
 
 
 def held(approval: Approval) -> str:
     """Say who has taken a question on, and until when."""
-    until = f" until {approval.claimed_until.isoformat()}" if approval.claimed_until else ""
+    until = f" until {approval.claimed_until:%Y-%m-%d %H:%M:%S}Z" if approval.claimed_until else ""
     return f"held by {approval.claimed_by}{until}; they must answer or release it first"
 
 

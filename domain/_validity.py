@@ -30,7 +30,7 @@ def refusal_of(approval: Approval | None, given: ApprovalAnswer, now: datetime) 
     if approval.status is not ApprovalStatus.PENDING:
         return already(approval)
     if approval.route.expires_at <= now:
-        return f"expired at {approval.route.expires_at.isoformat()}"
+        return f"expired at {approval.route.expires_at:%Y-%m-%d %H:%M:%S}Z"
     if given.digest != approval.digest:
         return "the answer is for another version of the action; open the approval again"
     return _refusal_of_person(approval, given, now) or _refusal_of_form(approval, given)
