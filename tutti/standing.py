@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from domain import (
     LONGEST_FLIGHT,
-    Decision,
     DecisionFact,
     Draw,
     LedgerFact,
@@ -43,6 +42,14 @@ class CountedTouch:
     status: TouchStatus
 
 
+class Said(NamedTuple):
+    """What a decision lets go out: keys of templates and claims, and the window that it takes a place in."""
+
+    proposal_id: str
+    uses: tuple[str, ...]
+    window: str | None
+
+
 @dataclass
 class TouchBook:
     """The touches of a simulation, by id; a later fact about a touch replaces the earlier one."""
@@ -50,7 +57,7 @@ class TouchBook:
     _touches: dict[str, CountedTouch] = field(default_factory=dict)
     _behind: dict[str, str] = field(default_factory=dict)
     """By touch, the decision that let it go out."""
-    _decisions: dict[str, Decision] = field(default_factory=dict)
+    _decisions: dict[str, Said] = field(default_factory=dict)
     """Those that use a template, a claim or a window approval, by id."""
     _grants: dict[str, WindowGrant] = field(default_factory=dict)
 
@@ -72,7 +79,9 @@ class TouchBook:
                 )
 
             elif isinstance(fact, DecisionFact) and (fact.decision.uses or fact.decision.window):
-                self._decisions[fact.decision.decision_id] = fact.decision
+                said = fact.decision
+                keys = tuple(use.key for use in said.uses)
+                self._decisions[said.decision_id] = Said(said.proposal_id, keys, said.window)
             elif isinstance(fact, WindowFact):
                 self._grants[fact.grant.grant_id] = fact.grant
 
@@ -93,7 +102,7 @@ class TouchBook:
             if (grant.actor, grant.action, grant.channel, grant.template) in asked
         )
 
-    def _let_out(self, counts: Callable[[TouchStatus], bool]) -> Iterator[Decision]:
+    def _let_out(self, counts: Callable[[TouchStatus], bool]) -> Iterator[Said]:
         """Yield the decisions behind touches of some statuses, as far as they use anything."""
         for touch_id, decision_id in self._behind.items():
             if decision_id in self._decisions and counts(self._touches[touch_id].status):
@@ -113,7 +122,7 @@ class TouchBook:
             if touch.status is TouchStatus.HANDED_OVER and touch.actor is not None
         )
         out = self._let_out(lambda status: status is TouchStatus.HANDED_OVER)
-        before = {use.key for decision in out for use in decision.uses}
+        before = {key for decision in out for key in decision.uses}
         return Standing(
             used=tuple(sorted({use.key for use in uses} & before)),
             room_at={f"{draw.rule_id}/{proposal_id}": self._room(draw, now) for proposal_id, draw in draws},
