@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import signal
 import socket
 import sys
@@ -24,18 +25,21 @@ from workflows import tutti_plugin
 START_SECONDS = 30.0
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def lasting_port() -> int:
+    """Return a free port that no outgoing connection takes while its server is dead (RFC 6335, 6)."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    message = "none of a hundred ports is free"
+    raise AssertionError(message)
 
 
 class MortalServer:
     """An embedded server on a port and a file of its own, which survive it."""
 
     def __init__(self, folder: Path) -> None:
-        self._file, self._port = folder / "temporal.db", free_port()
+        self._file, self._port = folder / "temporal.db", lasting_port()
         self._process: asyncio.subprocess.Process | None = None
         self.address = f"127.0.0.1:{self._port}"
 

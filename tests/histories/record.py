@@ -14,12 +14,24 @@ from typing import NamedTuple
 
 from temporalio.testing import WorkflowEnvironment
 
-from domain import PolicyPublished, SignalKind, TouchStatus
+from domain import Answer, Changes, Content, PolicyPublished, SignalKind, TouchStatus
 from tests.conftest import SEARCH_ATTRIBUTES, program
+from tests.workflows.approving import (
+    THREE,
+    asked,
+    at_rest,
+    claim,
+    give,
+    question,
+    release,
+    says,
+    sent,
+)
 from tests.workflows.cast import set_up, wanted
 from tests.workflows.stage import Stage, staged
 from tests.workflows.test_account import answered, reply
 from tests.workflows.test_continuity import queried, runs_of, visit
+from tests.workflows.test_deputies import leave
 from tests.workflows.test_plays import BRISK, FILES, introduced, seen
 from workflows import tutti_plugin, workflow_id
 
@@ -59,6 +71,25 @@ async def play(stage: Stage) -> None:
         await stage.status_when(lambda s: bool(s.ended_plays), "the end of the play")
 
 
+async def approvals(stage: Stage) -> None:
+    """A question over several runs under queries: claimed, refused, delegated, changed, and approved."""
+    approval = await asked(stage)
+    async with queried(stage):
+        await stage.accounts.claim_approval(stage.account_id, claim(approval, "dana.reyes"))
+        await give(stage, says(approval, approver="mara.lindqvist"))
+        await stage.accounts.release_approval(stage.account_id, release(approval, "dana.reyes"))
+        await stage.ledger.delegate(leave("dana.reyes", "lena.fischer"))
+        better = Changes(content=Content(subject="A better subject", text="Hello Helen,\n\nshorter.\n"))
+        await give(stage, says(approval, Answer.MODIFY, changes=better))
+        changed = await question(stage)
+        for number in range(30):
+            await stage.accounts.observe(stage.account_id, [visit(number)])
+        await give(stage, says(changed, approver="lena.fischer"))
+        await give(stage, says(changed, approver="mara.lindqvist"))
+        await sent(stage)
+        await at_rest(stage)
+
+
 class Story(NamedTuple):
     """What is played, under which policy set, and after how many events a run continues as new."""
 
@@ -73,6 +104,7 @@ STORIES = (
     Story("main-job", main_job, 400),
     Story("under-queries", under_queries, 80),
     Story("play", play, 60, BRISK, FILES),
+    Story("approvals", approvals, 60, THREE),
 )
 
 

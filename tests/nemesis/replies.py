@@ -15,7 +15,7 @@ import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -44,7 +44,7 @@ LANES = 6
 """Runs at once, each with a server and a worker of its own: most of a run is waiting for a time-out."""
 PATIENCE_SECONDS = 180.0
 """How long a person insists, and a released touch may take: a lost activity is missed after a minute."""
-EDITS: Mapping[str, list[tuple[str, str]]] = THREE | {
+EDITS: dict[str, list[tuple[str, str]]] = THREE | {
     "approvals.yaml": [(PATIENT, "    answer_within: 1h")],
     "timing.yaml": [("decision_window: 2s", "decision_window: 0.2s")],
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
-from collections.abc import Mapping
 from contextlib import closing
 from typing import NamedTuple
 
@@ -24,7 +23,7 @@ from domain import (
 from tests.workflows.cast import set_up, wanted
 from tests.workflows.stage import FAST, PATIENCE_SECONDS, Stage, until
 
-THREE: Mapping[str, list[tuple[str, str]]] = FAST | {
+THREE: dict[str, list[tuple[str, str]]] = FAST | {
     "people.yaml": [
         ("members: [dana.reyes, tom.okafor]", "members: [dana.reyes, tom.okafor, mara.lindqvist]")
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import email
 import email.policy
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -46,7 +46,7 @@ EMERGENCIES = """exceptions:
       answer_within: 1d
 
 default_route:"""
-GLASS: Mapping[str, list[tuple[str, str]]] = THREE | {
+GLASS: dict[str, list[tuple[str, str]]] = THREE | {
     "people.yaml": [
         *THREE["people.yaml"],
         ("groups:\n", "groups:\n  - {name: night-watch, members: [lena.fischer]}\n"),

@@ -34,22 +34,26 @@ from workflows.client._errors import EngineUnavailableError
 OPERATOR_NOTES = """One target account, and the only place that decides about touching it.
 
 - **Current details** say where it stands, what happens next and what waits for an answer.
-- **Queries**: `status`, `timeline`, `why` for every rule that fired, and `exception` with the id of an
-  approval for everything that a person needs to answer it.
-- **Updates**: `place_hold` and `release_hold` freeze and free it; `start_play`, `cancel_play` and
-  `resume_play` steer plays; `settle_touch` ends a doubt, `recall_touch` takes a touch back,
-  `withdraw_proposal` a proposal.
+- **Queries**: `status`, `timeline`, `why` for every rule that fired, `exception` with the id of an approval.
+- **Updates** `place_hold` and `release_hold` freeze and free it.
+- `start_play`, `cancel_play` and `resume_play` steer plays.
+- `settle_touch` ends a doubt, `recall_touch` takes a touch back, `withdraw_proposal` a proposal.
 
-**To answer a question from here**, look at it with the query `exception`, and send the update
-`answer_approval` with the digest that the query shows:
+**To answer a question from here**
 
-    {"answer_id": "ANY-NEW-ID", "approval_id": "APPROVAL", "digest": "DIGEST",
-     "answer": "approve", "approver": "YOUR.LOGIN"}
+Look at it with the query `exception`, which shows its digest. Then send the update `answer_approval`:
 
-Whatever is no `approve` says why as well: `"answer": "reject", "code": "wrong_time", "comment": "..."`. The
-update returns what became of the answer; repeat it with the same `answer_id` if it does not. While no worker
-runs, send the same as the signal `answer_approval_signal`: it waits for one. `claim_approval` takes
-`{"approval_id": "APPROVAL", "claimed_by": "YOUR.LOGIN"}`, `release_approval` the same with `released_by`.
+```json
+{"answer_id": "ANY-NEW-ID",
+ "approval_id": "APPROVAL", "digest": "DIGEST",
+ "answer": "approve", "approver": "YOUR.LOGIN"}
+```
+
+- Whatever is no `approve` says why as well: `"code": "wrong_time", "comment": "..."`.
+- Repeat it with the same `answer_id` until there is a result.
+- While no worker runs, send it as the signal `answer_approval_signal`: it waits for one.
+- `claim_approval` takes `{"approval_id": "APPROVAL", "claimed_by": "YOUR.LOGIN"}`.
+- `release_approval` takes the same with `released_by`.
 """
 """What an operator reads beside the account in the Temporal UI."""
 
