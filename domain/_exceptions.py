@@ -165,8 +165,10 @@ def _ask_about_readings(turn: Turn, found: Ambiguity | None) -> None:
     if found is None:
         if asked is not None:
             asking.take_back(turn, asked, "the readings no longer disagree that much")
+            if asked.status is ApprovalStatus.PENDING:
+                _wake(turn, ReasonCode.AMBIGUOUS)
         return
-    if asked is not None and asked.digest == found.digest and not _asked_anew(turn, asked):
+    if asked is not None and asked.digest == found.digest and not _asked_anew(turn, asked, found):
         return  # it is open, or nobody answered in time
     if asked is not None:
         asking.take_back(turn, asked, "the readings have changed")
@@ -185,13 +187,29 @@ def _ask_about_readings(turn: Turn, found: Ambiguity | None) -> None:
     )
 
 
-def _asked_anew(turn: Turn, asked: Approval) -> bool:
-    """Tell whether the same readings are a new question: the last was taken back, or its answer has aged."""
+def _asked_anew(turn: Turn, asked: Approval, found: Ambiguity) -> bool:
+    """Tell whether the same readings are a new question: the last was taken back, or its end has aged.
+
+    Silence ages like an answer: readings fade together, so that what was too different once stays so, and
+    an account would be closed for ever because nobody was there in time.
+    """
     if asked.status is ApprovalStatus.WITHDRAWN:
         return True
+    if asked.status is ApprovalStatus.EXPIRED:
+        ended_at = asked.answered_at or asked.route.expires_at
+        return ended_at + timedelta(seconds=found.holds_seconds) <= turn.now
     settled = turn.state.settled
     aged = settled is None or settled.digest != asked.digest or settled.holds_until <= turn.now
     return asked.status is ApprovalStatus.SETTLED and aged
+
+
+def readings_changed(turn: Turn) -> None:
+    """Have what waits for an answer about readings ruled again, now that a system says something else."""
+    question = turn.state.reading_question
+    asked = turn.state.approvals.get(question.approval_id) if question is not None else None
+    if asked is not None and asked.status is ApprovalStatus.PENDING:
+        turn.world_changed()
+        _wake(turn, ReasonCode.AMBIGUOUS)
 
 
 def settle_reading(turn: Turn, approval: Approval, given: ApprovalAnswer, stage: Stage) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from domain import _exceptions as exceptions
 from domain import _running as running
 from domain._account import Account, Contact, PastTouch, Reading, Signal
 from domain._asking import withdraw
@@ -151,6 +152,8 @@ def merge_reading(turn: Turn, reading: Reading | None) -> None:
     if known is None or known.observed_at <= reading.observed_at:
         turn.state.readings[reading.system] = reading
         trim(turn.state.readings, READING_LIMIT)
+        if known is None or known.stage is not reading.stage:
+            exceptions.readings_changed(turn)
 
 
 def _refusal_of(turn: Turn, outcome: Outcome) -> str | None:

@@ -124,7 +124,8 @@ def doubt_about(
     """Return what readings lead to that disagree too much.
 
     Proposals wait until the question ends. When it has ended without an answer, what was to wait for it is
-    dropped: silence never lets anything go out. The same readings are not asked about again.
+    dropped: silence never lets anything go out. After as long as an answer would have held, the same readings
+    are asked about again.
 
     Args:
         rule: What interpretation.yaml says.
@@ -146,7 +147,7 @@ def doubt_about(
     if rule.meanwhile is Meanwhile.GO_ON:
         return Doubt(ambiguity)
     question = request.ambiguity if request.ambiguity and request.ambiguity.digest == said.digest else None
-    if question is not None and question.status is ApprovalStatus.EXPIRED:
+    if question is not None and _is_silent(rule, question, request.now):
         message = f"Nobody has said in time what is so: {said.told}"
         return Doubt(ambiguity, hit=_hit(rule, message))
     until = _until(question, route)
@@ -161,6 +162,12 @@ def doubt_about(
         rule.origin.log_only,
     )
     return Doubt(ambiguity, limit=NotBefore(origin, ReasonCode.AMBIGUOUS, until, lifts=True))
+
+
+def _is_silent(rule: AmbiguityRule, question: Approval, now: datetime) -> bool:
+    """Tell whether nobody has answered in time, not longer ago than an answer would count."""
+    ended_at = question.answered_at or question.route.expires_at
+    return question.status is ApprovalStatus.EXPIRED and now < ended_at + rule.holds
 
 
 def _until(question: Approval | None, route: ApprovalRoute | str) -> datetime | None:

@@ -17,8 +17,10 @@ from domain import (
     Hold,
     HoldPlaced,
     HoldReleased,
+    Observed,
     PolicyPublished,
     ProposalStatus,
+    Reading,
     ReasonCode,
     Receipt,
     ReceiptStatus,
@@ -34,7 +36,7 @@ from domain import (
     view_proposal,
     view_status,
 )
-from tests.builders import START, Shell, decide, proposal
+from tests.builders import START, Shell, decide, proposal, signal
 from tests.domain.questions import ambiguous, approval, due_route, no, routed, steps, why
 from tests.domain.situations import answer
 
@@ -254,6 +256,38 @@ class TestReadings:
         shell.wait(seconds=3)
         shell.send(Ruled(ruling=decide(shell.consultation(), {"p2": Verdict.DEFER})))
         assert approval(shell, ExceptionKind.AMBIGUITY).status is ApprovalStatus.WITHDRAWN
+        (candidate,) = shell.consultation().candidates
+        assert candidate.proposal.proposal_id == "p1", "what waited for the answer waits no longer"
+
+    def test_a_system_that_changes_its_mind_has_it_looked_at_again(self) -> None:
+        shell = self.disputed()
+        shell.send(Observed(observation=signal("s1", reading=self.reading(Stage.AWARE))))
+        asks = shell.consultation()
+        assert [each.proposal.proposal_id for each in asks.candidates] == ["p1"]
+        shell.send(Ruled(ruling=decide(asks, {"p1": Verdict.DEFER})))
+        assert approval(shell, ExceptionKind.AMBIGUITY).status is ApprovalStatus.WITHDRAWN
+
+    def test_the_same_said_again_does_not(self) -> None:
+        shell = Shell(Observed(observation=signal("s1", reading=self.reading(Stage.AWARE))))
+        shell.propose(proposal())
+        shell.wait(seconds=3)
+        waits = (hit(ReasonCode.AMBIGUOUS),)
+        shell.send(Ruled(ruling=ambiguous(shell, hits=waits, reason=ReasonCode.AMBIGUOUS)))
+        shell.send(Observed(observation=signal("s2", reading=self.reading(Stage.AWARE))))
+        assert not any(isinstance(effect, Consult) for effect in shell.effects)
+
+    def reading(self, stage: Stage) -> Reading:
+        return Reading(system="intent", stage=stage, urgency=0.5, confidence=0.9, observed_at=START)
+
+    def test_silence_does_not_close_an_account_for_ever(self) -> None:
+        shell = self.disputed()
+        shell.wait(days=2)
+        shell.send(Ruled(ruling=ambiguous(shell)))
+        shell.wait(days=1)  # as long as an answer would have held
+        shell.propose(proposal("p2"))
+        shell.wait(seconds=3)
+        shell.send(Ruled(ruling=ambiguous(shell)))
+        assert len(shell.state.approvals) == 2
 
 
 class TestSeeds:

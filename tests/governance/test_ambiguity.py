@@ -122,6 +122,15 @@ def test_when_nobody_answered_in_time_they_are_dropped() -> None:
     assert ruling.ambiguity is not None, "the account knows the question by its digest, and asks no more"
 
 
+def test_after_as_long_as_an_answer_holds_silence_is_no_answer_any_more() -> None:
+    expired = {"status": ApprovalStatus.EXPIRED, "answered_at": NOW - timedelta(days=14)}
+
+    (decision,) = ruled(ambiguity=asked(**expired)).decisions
+
+    assert (decision.verdict, decision.reason) == (Verdict.DEFER, ReasonCode.AMBIGUOUS)
+    assert decision.until == NOW + timedelta(days=1), "somebody is asked again"
+
+
 def test_other_readings_are_another_question() -> None:
     turned = (
         reading("crm", Stage.ENGAGED),
