@@ -60,7 +60,7 @@ class ExceptionAsk(Frozen):
     edited_by: tuple[Identifier, ...] = ()
     """Logins of those who wrote or changed what it is about."""
     approved_by: tuple[ShortText, ...] = ()
-    """Of a contradicted approval: the logins of those who gave it."""
+    """Of a contradicted approval: the logins of those who gave it, and of those whose holds stop it."""
 
 
 class Approval(Frozen):

@@ -87,6 +87,8 @@ def _raise_about(  # noqa: PLR0913, PLR0917 - an exception has that many parts
     item = item.model_copy(update={"asked_about": (*item.asked_about, key)})
     turn.put(item)
     proposal = item.proposal
+    # Two who contradict each other are put to a third.
+    placed_by = (turn.state.holds[hold].placed_by for hold in holds)
     asked = ExceptionAsk(
         approval_id=f"{proposal.proposal_id}:c{len(item.asked_about)}",
         kind=ExceptionKind.CONFLICT,
@@ -101,7 +103,7 @@ def _raise_about(  # noqa: PLR0913, PLR0917 - an exception has that many parts
         channel=proposal.channel,
         value=proposal.value,
         edited_by=tuple(dict.fromkeys((*proposal.edited_by, *item.edited_by))),
-        approved_by=item.approvers,
+        approved_by=tuple(dict.fromkeys((*item.approvers, *placed_by))),
     )
     _raise(turn, asked)
 
@@ -149,9 +151,7 @@ def apply_routes(turn: Turn, event: Ruled, asked_ids: tuple[str, ...]) -> None:
             continue
         route = ruling.routes.get(approval_id)
         if route is not None:
-            # Two who contradict each other are put to a third.
-            placed = (turn.state.holds[hold].placed_by for hold in asked.holds if hold in turn.state.holds)
-            asking.ask(turn, asked, asking.without(route, (*asked.approved_by, *placed)))
+            asking.ask(turn, asked, asking.without(route, asked.approved_by))
         else:
             why = ruling.unroutable.get(approval_id, "no policy says whom to ask")
             turn.refuse("exception", f"{approval_id} ({asked.kind.value}): {why}")

@@ -361,7 +361,7 @@ def barred_for(people: People, actor_id: str | None) -> frozenset[str]:
 
 
 def _barred(people: People, each: ExceptionAsk) -> Iterator[str]:
-    """Yield who may never answer: those of the action, and those who said yes to what is contradicted."""
+    """Yield who may never answer: those of the action, and those who contradict each other about it."""
     yield from barred_for(people, each.actor)
     yield from each.edited_by
     yield from each.approved_by

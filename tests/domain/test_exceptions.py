@@ -184,11 +184,11 @@ class TestConflicts:
         held = {"hits": (hit(ReasonCode.ACCOUNT_HOLD),), "reason": ReasonCode.ACCOUNT_HOLD}
         routed(shell, {"p1": Verdict.DEFER}, **held)  # it is stale: the hold came after the question
         routed(shell, {"p1": Verdict.DEFER}, **held)
-        routed(shell, {})
         return shell
 
     def test_two_persons_who_contradict_each_other_are_put_to_a_third(self) -> None:
         shell = self.contradicted()
+        routed(shell, {})
         asked = approval(shell, ExceptionKind.CONFLICT)
         assert asked.holds == ("h1",)
         assert "dana approved" in asked.message
@@ -199,8 +199,13 @@ class TestConflicts:
         assert not shell.state.holds
         assert shell.consultation().candidates[0].approved_by == "dana"
 
+    def test_governance_learns_of_both_before_it_says_who_is_third(self) -> None:
+        (asked,) = self.contradicted().consultation().asks
+        assert asked.approved_by == ("dana", "olga"), "if nobody else is left, it asks the next level at once"
+
     def test_when_the_hold_ends_nobody_need_answer(self) -> None:
         shell = self.contradicted()
+        routed(shell, {})
         shell.send(HoldReleased(hold_id="h1", released_by="olga"))
         assert approval(shell, ExceptionKind.CONFLICT).status is ApprovalStatus.WITHDRAWN
 
