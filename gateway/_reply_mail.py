@@ -44,6 +44,7 @@ _SEPARATOR: Final = re.compile(r"\s*(-{3,}.{0,60}-{3,}|_{10,}|-{5,})\s*")
 _HEADER_BLOCK: Final = re.compile(r"(?i:(?!\s*reject))\s*\*?[A-Z][\w-]{1,14}\*?\s?:\*?\s.*@.*")
 _SIGNATURE: Final = re.compile(r"-- ?")
 _APPROVE: Final = re.compile(r"approve\.?", re.IGNORECASE)
+_APPROVE_BEGINS: Final = re.compile(r"\W*(approve|reject)\b", re.IGNORECASE)
 _REJECT: Final = re.compile(
     r"reject(?:\s+(?P<code>[a-z_]{1,30}))?\s*:\s*(?P<why>\S.*)", re.IGNORECASE | re.DOTALL
 )
@@ -53,7 +54,7 @@ _AWAY: Final = re.compile(
     r"automatische antwort|abwesenheit|réponse automatique|respuesta automática|risposta automatica)\b",
     re.IGNORECASE,
 )
-_METHOD: Final = re.compile(r"(?:^|;)\s*(dmarc|dkim|spf)\s*=\s*([a-z]+)", re.IGNORECASE)
+_METHOD: Final = re.compile(r"(?:^|;)\s*(dmarc|dkim|spf)\s*(?:/\s*\d+\s*)?=\s*([a-z]+)", re.IGNORECASE)
 _COMMENT_IN_HEADER: Final = re.compile(r"\([^()]*\)")
 _DMARC_IS_FINE: Final = frozenset({"pass", "none", "bestguesspass"})
 _PRECEDENCE: Final = frozenset({"bulk", "junk", "list", "auto_reply"})
@@ -153,13 +154,20 @@ def understood(text: str) -> Said | None:
 def own_words(text: str) -> str:
     """Return a reply's text without what it quotes and without a signature.
 
-    Lines that begin with `>` are quoted, and so is a line that ends with a colon right above them. A line of
-    dashes, or one that looks like the head of a mail, begins a quotation that is not marked further.
+    Lines that begin with `>` are quoted, and so is what stands right below them: programs that wrap long
+    lines mark only the first piece, and the rest is whoever's words were quoted. A paragraph of its own right
+    above them that ends with a colon says whose words they are. A line of dashes, or one that looks like the
+    head of a mail, begins a quotation that is not marked further.
     """
     kept: list[str] = []
+    quoting = False
     for line in text.splitlines():
-        if _QUOTED.match(line):
+        marked = _QUOTED.match(line) is not None
+        quoting = marked or (quoting and bool(line.strip()))
+        if marked:
             _drop_attribution(kept)
+        elif quoting:
+            continue
         elif (
             _SEPARATOR.fullmatch(line)
             or _HEADER_BLOCK.fullmatch(line)
@@ -172,14 +180,20 @@ def own_words(text: str) -> str:
 
 
 def _drop_attribution(kept: list[str]) -> None:
-    """Remove `On Monday, Tutti wrote:` above a quotation, which mail programs may wrap once."""
+    """Remove `On Monday, Tutti wrote:` above a quotation, which mail programs may wrap once.
+
+    What stands in one paragraph with other words of the person belongs to these: "approve / but change this:"
+    is no approval.
+    """
     while kept and not kept[-1].strip():
         kept.pop()
     if kept and kept[-1].rstrip().endswith(":"):
-        kept.pop()
+        begins = len(kept) - 1
         # A wrapped one: its first half names an address or a moment, and no answer does.
-        if kept and kept[-1].strip() and re.search(r"[@\d]", kept[-1]):
-            kept.pop()
+        if begins and re.search(r"[@\d]", kept[begins - 1]) and not _APPROVE_BEGINS.match(kept[begins - 1]):
+            begins -= 1
+        if begins == 0 or not kept[begins - 1].strip():
+            del kept[begins:]
     kept.append("")
 
 
@@ -225,14 +239,24 @@ def _proof(message: Message) -> Proof:
     """
     results: dict[str, set[str]] = {}
     for value in _values(message, "Authentication-Results"):
-        for match in _METHOD.finditer(_COMMENT_IN_HEADER.sub("", value)):
+        for match in _METHOD.finditer(_without_comments(value)):
             results.setdefault(match[1].lower(), set()).add(match[2].lower())
-    dmarc = results.get("dmarc")
-    if dmarc is not None:
-        return Proof.NOT_REFUTED if dmarc <= _DMARC_IS_FINE else Proof.REFUTED
+    dmarc = results.get("dmarc", set())
+    if dmarc - _DMARC_IS_FINE:
+        return Proof.REFUTED
+    if "pass" in dmarc:
+        return Proof.NOT_REFUTED
+    # The sender's domain asks for nothing, so what the other checks have found is all there is.
     others = results.get("dkim", set()) | results.get("spf", set())
     failed = others & {"fail", "softfail", "permerror", "temperror", "policy"}
     return Proof.REFUTED if failed and "pass" not in others else Proof.NOT_REFUTED
+
+
+def _without_comments(value: str) -> str:
+    """Remove comments from a header, also those in comments: words in them say nothing."""
+    while (shorter := _COMMENT_IN_HEADER.sub(" ", value)) != value:
+        value = shorter
+    return value
 
 
 def _automatic(message: Message) -> bool:
