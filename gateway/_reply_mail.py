@@ -305,12 +305,14 @@ class _Reader(HTMLParser):
 
     _BLOCKS: Final = frozenset({"div", "li", "tr", "h1", "h2", "h3", "table", "ul", "ol"})
     _UNREAD: Final = frozenset({"style", "script", "head", "title", "blockquote"})
+    _STRUCK: Final = frozenset({"s", "strike", "del"})
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.lines: list[str] = []
         self._unread: list[str] = []
         self._over = False
+        self._dense = False  # whether paragraphs are lines: Outlook's have no space between them
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         named = " ".join(value or "" for name, value in attrs if name in {"class", "id"})
@@ -318,6 +320,10 @@ class _Reader(HTMLParser):
         self._over = self._over or tag == "hr" or _QUOTATION.search(named) is not None
         if tag in self._UNREAD:
             self._unread.append(tag)
+        if tag in self._STRUCK:
+            self.lines.append(" ~")  # what somebody has crossed out is not what they say
+        if tag == "p":
+            self._dense = "MsoNormal" in named
         self._break(tag, begins=True)
 
     def handle_endtag(self, tag: str) -> None:
@@ -332,7 +338,9 @@ class _Reader(HTMLParser):
             self.lines.append(f" {text}")
 
     def _break(self, tag: str, *, begins: bool) -> None:
-        if tag == "p" or (tag == "br" and begins):
+        if tag == "p" and self._dense:
+            self.lines += ["\n"] if begins else []
+        elif tag == "p" or (tag == "br" and begins):
             self.lines.append("\n\n" if tag == "p" else "\n")
         elif tag in self._BLOCKS and self.lines and not self.lines[-1].endswith("\n"):
             self.lines.append("\n")
