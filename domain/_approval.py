@@ -270,3 +270,5 @@ class ApprovalStep(Frozen):
     """Login of the person, or `tutti`."""
     via: Door
     detail: ShortText | None = None
+    shown_at: Moment | None = None
+    """Of a look: since when the card had been before them; None: since the moment of the entry."""

@@ -276,7 +276,17 @@ def view(turn: Turn, event: ApprovalViewed) -> None:
     while len(views) > VIEWERS_LIMIT:
         del views[next(iter(views))]
     turn.state.approvals[event.approval_id] = approval.model_copy(update={"views": views})
-    step(turn, approval, StepKind.VIEWED, by=event.viewed_by, via=event.via, detail=approval.status.value)
+    # No look is older than its question, and none is to come.
+    shown_at = max(approval.requested_at, min(event.shown_at, turn.now)) if event.shown_at else None
+    step(
+        turn,
+        approval,
+        StepKind.VIEWED,
+        by=event.viewed_by,
+        via=event.via,
+        detail=approval.status.value,
+        shown_at=shown_at,
+    )
 
 
 def _refuse(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from domain._approval import Approval, ApprovalStep
 from domain._base import one_line
 from domain._exception_words import ApprovalStatus, Door, StepKind
@@ -22,12 +24,24 @@ def is_audited(approval: Approval) -> bool:
 
 
 def step(  # noqa: PLR0913 - one entry has that many parts
-    turn: Turn, approval: Approval, kind: StepKind, *, by: str = ENGINE, via: Door = Door.ENGINE, detail: str
+    turn: Turn,
+    approval: Approval,
+    kind: StepKind,
+    *,
+    by: str = ENGINE,
+    via: Door = Door.ENGINE,
+    detail: str,
+    shown_at: datetime | None = None,
 ) -> None:
     """Add an entry to the audit trail of an approval."""
     if is_audited(approval):
         entry = ApprovalStep(
-            approval_id=approval.approval_id, kind=kind, actor=one_line(by), via=via, detail=one_line(detail)
+            approval_id=approval.approval_id,
+            kind=kind,
+            actor=one_line(by),
+            via=via,
+            detail=one_line(detail),
+            shown_at=shown_at,
         )
         turn.record(ApprovalStepFact(seq=turn.next_seq(), at=turn.now, step=entry))
 

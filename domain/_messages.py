@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from domain._account import Hold, Observation
 from domain._approval import ApprovalAnswer, ApprovalId, VetRequest, Vetting
-from domain._base import Frozen, Identifier, LongText, ShortText
+from domain._base import Frozen, Identifier, LongText, Moment, ShortText
 from domain._card import Notice, NoticeReport
 from domain._exception_words import Door
 from domain._play import Plan, PlanRequest, PlayAsk, PlayMove
@@ -61,6 +61,8 @@ class ApprovalViewed(Frozen):
     approval_id: ApprovalId
     viewed_by: ShortText
     via: Door = Door.UPDATE
+    shown_at: Moment | None = None
+    """When the card was put before them, if that is told later; None: now."""
 
 
 class ProposalWithdrawn(Frozen):

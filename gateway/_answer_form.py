@@ -31,7 +31,7 @@ _OFFERED: Final = {
     ExceptionKind.REVIEW: (Answer.APPROVE, Answer.REJECT),
 }
 _MOST_FIELDS: Final = 20
-_NAMES: Final = ("answer", "code", "comment", "stage", "settlement")
+_NAMES: Final = ("answer", "code", "comment", "stage", "settlement", "shown")
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 _Word = TypeVar("_Word", bound=StrEnum)
@@ -47,6 +47,7 @@ class Filled:
         comment: Why, in their own words.
         stage: What the account's stage is.
         settlement: What became of a touch in doubt.
+        shown: The page's mark of when the card was shown.
     """
 
     answer: str = ""
@@ -54,6 +55,7 @@ class Filled:
     comment: str = ""
     stage: str = ""
     settlement: str = ""
+    shown: str = ""
 
 
 @dataclass(frozen=True)

@@ -103,11 +103,12 @@ def end_page(page: End) -> HTMLResponse:
     return HTMLResponse(html, page.status, {**HEADERS, **page.headers})
 
 
-def card_page(
+def card_page(  # noqa: PLR0913 - a page shows that much
     ticket: AnswerTicket,
     card: ExceptionCard,
     now: datetime,
     *,
+    shown: str,
     filled: Filled | None = None,
     complaints: Complaints | None = None,
 ) -> HTMLResponse:
@@ -117,6 +118,7 @@ def card_page(
         ticket: Whose link was opened.
         card: The exception as it is now.
         now: The present moment.
+        shown: The mark of when the card was first shown.
         filled: What the person has written already.
         complaints: What is wrong with that; with any, the status is 422.
     """
@@ -138,6 +140,7 @@ def card_page(
         settlements=tuple(Settlement) if kind is ExceptionKind.IN_DOUBT else (),
         codes=tuple(AnswerCode),
         longest_comment=LONGEST_COMMENT,
+        shown=shown,
         filled=filled or Filled(),
         complaints=complaints.by_field if complaints else {},
     )

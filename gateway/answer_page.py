@@ -94,7 +94,10 @@ def answer_routes(accounts: ApprovalDoor, links: AnswerLinks) -> APIRouter:
         if isinstance(opened, End):
             return end_page(opened)
         over = _over(opened)
-        return end_page(over) if over is not None else card_page(opened.ticket, opened.card, opened.now)
+        if over is not None:
+            return end_page(over)
+        shown = links.stamp(opened.ticket, opened.now)
+        return card_page(opened.ticket, opened.card, opened.now, shown=shown)
 
     @router.post(
         "/answer/{token}", summary="Answer a question", responses=_RESPONSES, openapi_extra=_DESCRIBED
@@ -108,7 +111,7 @@ def answer_routes(accounts: ApprovalDoor, links: AnswerLinks) -> APIRouter:
         if isinstance(opened, End):
             # What somebody has written is not lost because the engine is away for a moment.
             return end_page(replace(opened, again=_again(filled)) if opened.status == _AWAY else opened)
-        return await _answered(accounts, opened, filled)
+        return await _answered(accounts, links, opened, filled)
 
     return router
 
@@ -142,7 +145,9 @@ async def _open(
     return _Opened(ticket, card, now)
 
 
-async def _answered(accounts: ApprovalDoor, opened: _Opened, filled: Filled) -> HTMLResponse:
+async def _answered(
+    accounts: ApprovalDoor, links: AnswerLinks, opened: _Opened, filled: Filled
+) -> HTMLResponse:
     held = _held(opened)
     if held is not None:
         return end_page(held)
@@ -152,13 +157,19 @@ async def _answered(accounts: ApprovalDoor, opened: _Opened, filled: Filled) -> 
         over = _over(opened)
         if over is not None:
             return end_page(over)
-        return card_page(ticket, card, opened.now, filled=filled, complaints=given)
+        shown = filled.shown or links.stamp(ticket, opened.now)
+        return card_page(ticket, card, opened.now, shown=shown, filled=filled, complaints=given)
     log = _log.bind(account_id=ticket.account_id, approval_id=ticket.approval_id, login=ticket.login)
     try:
         if card.approval.status is ApprovalStatus.PENDING:
             await accounts.viewed(
                 ticket.account_id,
-                ApprovalViewed(approval_id=ticket.approval_id, viewed_by=ticket.login, via=Door.LINK),
+                ApprovalViewed(
+                    approval_id=ticket.approval_id,
+                    viewed_by=ticket.login,
+                    via=Door.LINK,
+                    shown_at=links.shown_at(ticket, filled.shown),
+                ),
             )
         result = await accounts.answer(ticket.account_id, given, patience=PATIENCE)
     except EngineUnavailableError:

@@ -154,12 +154,12 @@ class ApprovalStepRow(FactRow, table=True):
 
 
 class ApprovalAnswerRow(FactRow, table=True):
-    """One answer to an approval, accepted or not."""
+    """One answer to an approval, accepted or not; its id is unique within the approval only."""
 
     __tablename__ = "approval_answers"
 
+    approval_id: str = Field(primary_key=True)
     answer_id: str = Field(primary_key=True)
-    approval_id: str
     approver: str
     accepted: bool
 

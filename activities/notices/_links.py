@@ -23,11 +23,13 @@ _VERSION: Final = b"\x01"
 _TICKET: Final = b"tutti answer link v1\x00"
 _NONCE: Final = b"tutti answer nonce v1\x00"
 _REPLY: Final = b"tutti answer reply v1\x00"
+_SHOWN: Final = b"tutti answer shown v1\x00"
 """What a signature is for comes before what is signed: no token of one kind can pass for one of another."""
 _SEPARATOR: Final = "\x1f"  # no id, login or line of text can hold it
 _MOMENT_BYTES: Final = 8
 _DIGEST_BYTES: Final = 32
 _SIGNATURE_BYTES: Final = 32
+_STAMP_LENGTH: Final = 32
 _HEAD: Final = 1 + _MOMENT_BYTES + _DIGEST_BYTES
 _REPLY_BYTES: Final = 15
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -148,6 +150,19 @@ class AnswerLinks:
         """
         signature = self._sign(_REPLY, _pair(notice_id, login))[:_REPLY_BYTES]
         return base64.b32encode(signature).decode().lower()
+
+    def stamp(self, ticket: AnswerTicket, moment: datetime) -> str:
+        """Return a mark that says when the ticket's card was shown; it comes back with the form."""
+        shown = str((moment - _EPOCH) // _MICROSECOND)
+        return f"{shown}.{self._sign(_SHOWN, _pair(ticket.nonce, shown)).hex()[:_STAMP_LENGTH]}"
+
+    def shown_at(self, ticket: AnswerTicket, stamp: str) -> datetime | None:
+        """Return when a card was shown, by its mark; None if that was not made here for this ticket."""
+        shown, _, signature = stamp.partition(".")
+        expected = self._sign(_SHOWN, _pair(ticket.nonce, shown)).hex()[:_STAMP_LENGTH]
+        if not hmac.compare_digest(signature.encode(), expected.encode()):
+            return None
+        return _EPOCH + _MICROSECOND * int(shown)
 
     def _sign(self, purpose: bytes, body: bytes) -> bytes:
         return hmac.digest(self._key, purpose + body, sha256)

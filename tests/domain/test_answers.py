@@ -400,3 +400,21 @@ def test_a_deputy_of_a_later_level_waits_until_that_is_asked() -> None:
     shell.wait(hours=4)
     shell.send(Answered(answer=answer(shell, answer_id="a2", approver="nina")))
     assert why(shell, "a2").message == "recorded: approved by nina for vera"
+
+
+@pytest.mark.parametrize(
+    ("told", "counts"), [(-600, 0), (30, 30), (9_999, 120)], ids=["too early", "then", "too late"]
+)
+def test_a_look_that_is_told_later_counts_since_the_card_was_shown(told: int, counts: int) -> None:
+    shell = asked()
+    asked_at = approval(shell).requested_at
+    shell.wait(minutes=2)
+    shown_at = asked_at + timedelta(seconds=told)
+    look = ApprovalViewed(approval_id="p1:a1", viewed_by="dana", via=Door.LINK, shown_at=shown_at)
+    shell.send(look)
+    (entry,) = [
+        fact.step
+        for fact in facts(shell)
+        if fact.type == "approval_step" and fact.step.kind.value == "viewed"
+    ]
+    assert entry.shown_at == asked_at + timedelta(seconds=counts)

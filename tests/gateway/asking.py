@@ -26,6 +26,8 @@ from domain import (
     Approval,
     ApprovalAnswer,
     ApprovalStatus,
+    ApprovalStep,
+    ApprovalStepFact,
     ExceptionCard,
     Observation,
     Proposal,
@@ -124,6 +126,26 @@ class Desk:
             names.append(accepted.accepted_request.input.name)
             names.append(event.workflow_execution_signaled_event_attributes.signal_name)
         return [name for name in names if name.startswith(("answer", "approval", "claim", "release"))]
+
+    @property
+    def links(self) -> AnswerLinks:
+        """What the gateway reads links with."""
+        return ANSWER_LINKS
+
+    async def looks(self, approval_id: str) -> list[ApprovalStep]:
+        """Looks at the card, as the ledger has them."""
+
+        async def look() -> list[ApprovalStep] | None:
+            with sqlite3.connect(self.stage.database, timeout=10) as connection:
+                rows = connection.execute(
+                    "SELECT body FROM approval_steps "
+                    "WHERE account_id = ? AND approval_id = ? AND kind = 'viewed'",
+                    (self.account_id, approval_id),
+                ).fetchall()
+            connection.close()
+            return [ApprovalStepFact.model_validate_json(body).step for (body,) in rows] or None
+
+        return await until(look, "a recorded look")
 
     def _answers(self) -> list[AnswerFact]:
         with sqlite3.connect(self.stage.database, timeout=10) as connection:

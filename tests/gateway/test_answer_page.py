@@ -119,6 +119,26 @@ async def test_a_form_answers_once_and_its_person_has_seen_the_card(desk: Desk) 
     assert list(card.approval.views) == [DANA]
 
 
+async def test_how_long_a_person_read_is_known_from_the_page_and_not_from_the_form(desk: Desk) -> None:
+    """Scanners open the page too, so the look is recorded with the answer: since the page was made."""
+    approval = await desk.asks()
+    mine = ticket(desk, approval)
+    page = await desk.http.get(link(mine))
+    mark = re.search(r'name="shown" value="([^"]+)"', page.text)
+    assert mark is not None
+
+    await desk.http.post(link(mine), data=APPROVE | {"shown": mark[1]})
+
+    made = desk.links.shown_at(mine, mark[1])
+    assert [step.shown_at for step in await desk.looks(approval.approval_id)] == [made]
+
+
+async def test_a_person_cannot_say_that_they_have_read_for_longer(desk: Desk) -> None:
+    approval = await desk.asks()
+    await desk.http.post(link(ticket(desk, approval)), data=APPROVE | {"shown": "0.0000"})
+    assert [step.shown_at for step in await desk.looks(approval.approval_id)] == [None]
+
+
 @pytest.mark.parametrize(
     ("form", "status"),
     [

@@ -279,3 +279,12 @@ async def test_suppressed_names_the_blocked_ones_among_very_many(ledger: Ledger)
 
     assert await ledger.suppressed(keys) == blocked
     assert await ledger.suppressed([]) == frozenset()
+
+
+async def test_one_answer_id_on_two_questions_is_two_answers(ledger: Ledger, query: Query) -> None:
+    first, second = f.answer_fact(1), f.answer_fact(2)
+    about_another = second.answer.model_copy(update={"approval_id": "p2:a1"})
+    await ledger.record(f.batch(first, second.model_copy(update={"answer": about_another})))
+
+    asked = query("SELECT approval_id FROM approval_answers ORDER BY seq")
+    assert asked == [(first.answer.approval_id,), ("p2:a1",)]

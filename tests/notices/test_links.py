@@ -197,3 +197,16 @@ def test_a_key_that_is_too_short_is_refused_without_showing_it() -> None:
 def test_an_address_that_mail_programs_would_not_follow_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="TUTTI_PUBLIC_URL"):
         AnswerLinks(url, KEY)
+
+
+def test_a_mark_says_when_a_card_was_shown_and_only_for_its_ticket() -> None:
+    mark = LINKS.stamp(TICKET, NOW)
+    assert LINKS.shown_at(TICKET, mark) == NOW
+    other = TICKET.model_copy(update={"nonce": "another"})
+    assert LINKS.shown_at(other, mark) is None
+
+
+@given(st.text(max_size=60))
+def test_a_mark_that_was_not_made_here_says_nothing(text: str) -> None:
+    assert LINKS.shown_at(TICKET, text) is None
+    assert LINKS.shown_at(TICKET, f"0.{text}") is None

@@ -173,7 +173,7 @@ def _approver(login: str, asked: Sequence[tuple[Question, bool]]) -> ApproverHea
 def _looked(question: Question, login: str, fact: AnswerFact) -> timedelta | None:
     """Return how long before an answer its author first looked; None if no look was recorded."""
     looks = (
-        at
+        step.shown_at or at
         for at, step in question.steps
         if step.kind is StepKind.VIEWED and step.actor == login and at <= fact.at
     )

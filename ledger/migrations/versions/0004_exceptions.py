@@ -64,7 +64,31 @@ def _ask_again() -> None:
     op.bulk_insert(sa.table("approval_persons", *(sa.column(name) for name in names)), rows)
 
 
+def _answers_known_by(*keys: str) -> None:
+    """Make the table of answers again, with another key."""
+    op.create_table(
+        "approval_answers_new",
+        _text("account_id", key=True),
+        *(_text(name, key=name in keys) for name in ("approval_id", "answer_id")),
+        _number("seq"),
+        _moment("at"),
+        _whole(),
+        _text("approver"),
+        sa.Column("accepted", sa.Boolean(), nullable=False),
+    )
+    columns = "account_id, approval_id, answer_id, seq, at, body, approver, accepted"
+    # Of several with the same key the latest stays; only the way back can meet such.
+    known = " AND ".join(f"later.{name} = each.{name}" for name in ("account_id", *keys))
+    op.execute(
+        f"INSERT INTO approval_answers_new ({columns}) SELECT {columns} FROM approval_answers AS each "  # noqa: S608
+        f"WHERE NOT EXISTS (SELECT 1 FROM approval_answers AS later WHERE {known} AND later.seq > each.seq)"
+    )
+    op.drop_table("approval_answers")
+    op.rename_table("approval_answers_new", "approval_answers")
+
+
 def upgrade() -> None:
+    _answers_known_by("approval_id", "answer_id")  # an answer's id is unique within its approval only
     with op.batch_alter_table("approvals") as approvals:
         for column in _inbox():
             approvals.add_column(column)
@@ -170,6 +194,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    _answers_known_by("answer_id")
     for name in (
         "notices",
         "first_uses",
