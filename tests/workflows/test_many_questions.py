@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
-from domain import ApprovalStatus, ProposalView
+from domain import ApprovalStatus, Content, ProposalView
 from tests.workflows.approving import THREE, give, says
 from tests.workflows.cast import set_up, wanted
 from tests.workflows.stage import Stage, staged
@@ -23,6 +23,11 @@ HELD = 200
 """Open proposals that an account can hold: `domain._state.OPEN_LIMIT`."""
 AT_ONCE = 8
 """The engine takes ten updates of one workflow at a time."""
+LONG = {
+    "evidence": ("The account has read the page about prices. " * 6,) * 20,
+    "content": Content(text="word " * 390),
+}
+"""As much as two hundred proposals can say together: what an account carries is more than two megabytes."""
 QUICK_SECONDS = 5.0
 """For a card, on a machine that does a lot else; without the others it is some milliseconds."""
 
@@ -31,7 +36,7 @@ async def propose_all(stage: Stage) -> list[ProposalView | AccountError]:
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def propose(number: int) -> ProposalView | AccountError:
-        proposal = wanted("exec-1", proposal_id=f"exec-{number}", reading=None)
+        proposal = wanted("exec-1", proposal_id=f"exec-{number}", reading=None, **LONG)
         async with gate:
             try:
                 return await stage.accounts.propose(stage.account_id, proposal)
