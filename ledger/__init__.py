@@ -6,7 +6,7 @@ rulings themselves are owned by this room, because they outlive and span account
 """
 
 from ledger._claims import Claim, ClaimState, OpenClaim
-from ledger._cross_check import RowInLog
+from ledger._cross_check import Place, RowInLog, places_of
 from ledger._decision_log import LogEntry, LogHead, LogKey
 from ledger._errors import LedgerError, LedgerFault
 from ledger._health import Question
@@ -46,6 +46,7 @@ __all__ = [
     "NoticeStatus",
     "NoticeTurn",
     "OpenClaim",
+    "Place",
     "Preflight",
     "Question",
     "RecordedHit",
@@ -59,4 +60,5 @@ __all__ = [
     "StopEntry",
     "Underway",
     "Whereabouts",
+    "places_of",
 ]

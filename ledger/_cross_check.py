@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from sqlalchemy import Column, String, exists, select, type_coerce, union
@@ -27,6 +27,7 @@ from ledger._tables import (
     PlayRunRow,
     ProposalRow,
     RecallRow,
+    Row,
     SettlementRow,
     TouchRow,
     table_of,
@@ -66,6 +67,34 @@ class RowInLog(Frozen):
     """Digest of the row's fact as it would be chained; None: its fact cannot be read."""
     differing: tuple[str, ...] = ()
     """Columns that do not say what the fact says."""
+
+
+class Place(NamedTuple):
+    """A row of the checked tables, as `RowInLog` names it."""
+
+    table: str
+    key: str
+
+
+def places_of(account_id: str, body: str) -> dict[Place, int]:
+    """Return the rows in which a fact of the log stands, each with the number of the fact.
+
+    Args:
+        account_id: Whose fact it is.
+        body: The JSON of the fact as it was chained.
+
+    Returns:
+        Nothing for a fact without rows of these tables, or one that this version of the code cannot read.
+    """
+    try:
+        fact = _FACT.validate_json(body)
+    except ValidationError:
+        return {}
+    return {
+        Place(str(row.__tablename__), _key(row, values)): fact.seq
+        for row, values in rows_of(fact, account_id)
+        if row in CHECKED
+    }
 
 
 async def rows_in_log(connection: AsyncConnection, accounts: Sequence[str]) -> list[RowInLog]:
@@ -126,11 +155,10 @@ def _raw(column: Column[Any]) -> bool:
 
 
 def _row_in_log(row: type[FactRow], values: dict[str, Any]) -> RowInLog:
-    keys = [column.name for column in table_of(row).primary_key.columns]
     about = RowInLog(
         account_id=values["account_id"],
         table=str(row.__tablename__),
-        key="/".join(str(values[name]) for name in keys if name not in {"account_id", "source"}),
+        key=_key(row, values),
         seq=values["seq"] if isinstance(values["seq"], int) else None,
         link=None,
         body=None,
@@ -147,6 +175,11 @@ def _row_in_log(row: type[FactRow], values: dict[str, Any]) -> RowInLog:
     return about.model_copy(
         update={"link": fact.link, "body": digest_of(chained(fact)), "differing": differing}
     )
+
+
+def _key(row: type[Row], values: Mapping[str, Any]) -> str:
+    keys = (column.name for column in table_of(row).primary_key.columns)
+    return "/".join(str(values[name]) for name in keys if name not in {"account_id", "source"})
 
 
 def _same(stored: object, said: object) -> bool:

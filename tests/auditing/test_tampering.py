@@ -318,6 +318,40 @@ async def test_a_row_that_says_something_else_than_the_log_is_told(
     assert {(each.what, each.account_id) for each in wrong} == {(What.NOT_IN_LOG, ACCOUNT)}
 
 
+@pytest.mark.parametrize(
+    "table",
+    ["proposals", "decisions", "approvals", "approval_steps", "approval_answers", "outcomes", "holds"],
+)
+async def test_a_row_that_is_gone_is_missed(ledger: Ledger, query: Query, table: str) -> None:
+    rows = query(f"DELETE FROM {table} WHERE account_id = ? RETURNING 1", ACCOUNT)  # noqa: S608 - our own names
+
+    wrong = await found(ledger)
+
+    assert [(each.what, each.account_id) for each in wrong] == [(What.NOT_IN_TABLES, ACCOUNT)] * len(rows)
+
+
+@pytest.mark.parametrize(
+    ("table", "key"), [("approvals", "approval_id"), ("touches", "touch_id"), ("proposals", "proposal_id")]
+)
+async def test_a_row_put_back_to_what_it_once_was_is_told(
+    ledger: Ledger, query: Query, facts: tuple[LedgerFact, ...], table: str, key: str
+) -> None:
+    # Given the first version of each row in place of the last: every word of it is in the log
+    first = dict[object, LedgerFact]()
+    for fact in facts:
+        about = {"approvals": "approval", "touches": "touch", "proposals": "proposal"}[table]
+        if fact.type == about:
+            first.setdefault(getattr(getattr(fact, about), key), fact)
+    query(f"DELETE FROM {table} WHERE account_id = ?", ACCOUNT)  # noqa: S608 - our own names
+    await ledger.record(FactBatch(account_id=ACCOUNT, facts=tuple(first.values())))
+
+    wrong = await found(ledger)
+
+    assert wrong
+    assert {each.what for each in wrong} == {What.NOT_IN_LOG}
+    assert all("it was put back" in each.line for each in wrong)
+
+
 class Tampering:
     """A statement of somebody with write access to the log, as hypothesis makes it up."""
 

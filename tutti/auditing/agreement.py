@@ -6,11 +6,11 @@ A row that no link vouches for, a touch that nobody claimed, a claim of which no
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from domain import Delivery, ReceiptStatus, TouchStatus
-from ledger import OpenClaim, RowInLog
+from ledger import OpenClaim, Place, RowInLog, places_of
 from tutti.auditing.chains import Chain
 from tutti.auditing.findings import Finding, What
 from tutti.render import counted
@@ -58,29 +58,44 @@ def _wrong(chain: Chain, row: RowInLog) -> str | None:
     return None
 
 
-def touches_of(chain: Chain) -> dict[str, int]:
-    """Return the touches that the log tells of, each with the number of the last link about it."""
-    return {
-        str(body["touch"]["touch_id"]): chain.by_digest[digest].number
-        for digest, body in chain.bodies.items()
-        if body["type"] == "touch"
-    }
+def rows_lost(chain: Chain, rows: Sequence[RowInLog]) -> Iterator[Finding]:
+    """Demand a row for every fact of the log, and that it says what became of the matter last."""
+    held = {Place(row.table, row.key): row.seq for row in rows}
+    for place, (seq, number) in _expected(chain).items():
+        if place not in held:
+            what, text = What.NOT_IN_TABLES, f"{place.key} is in the log and not in {place.table}"
+        elif (stored := held[place]) is not None and stored < seq:
+            what = What.NOT_IN_LOG
+            text = f"{place.key} in {place.table} is an older version than the log has: it was put back"
+        else:
+            continue
+        yield Finding(what=what, account_id=chain.account_id, number=number, text=text)
 
 
-def touches_disagreeing(
-    chain: Chain, known: Collection[str], claims: Mapping[str, ReceiptStatus | None]
-) -> Iterator[Finding]:
-    """Demand a row for every touch of the log, and a claim for every one that was handed over.
+def _expected(chain: Chain) -> dict[Place, tuple[int, int]]:
+    """Return the rows that the log tells of: each with its last fact and that fact's link."""
+    found: dict[Place, tuple[int, int]] = {}
+    for digest in chain.bodies:
+        entry = chain.by_digest[digest]
+        for place, seq in places_of(chain.account_id, entry.body or "").items():
+            found[place] = max(found.get(place, (0, 0)), (seq, entry.number))
+    return found
+
+
+def touches_of(chain: Chain) -> frozenset[str]:
+    """Return the touches that the log tells of."""
+    return frozenset(
+        str(body["touch"]["touch_id"]) for body in chain.bodies.values() if body["type"] == "touch"
+    )
+
+
+def touches_disagreeing(chain: Chain, claims: Mapping[str, ReceiptStatus | None]) -> Iterator[Finding]:
+    """Demand a claim for every touch of the log that was handed over.
 
     Args:
         chain: The log.
-        known: Ids of the touches in the table of touches.
         claims: Touches that were claimed.
     """
-    for touch_id, number in touches_of(chain).items():
-        if touch_id not in known:
-            text = f"the touch {touch_id} is in the log and not in the table of touches"
-            yield Finding(what=What.NOT_IN_TABLES, account_id=chain.account_id, number=number, text=text)
     idempotent = {
         body["decision"]["decision_id"]
         for body in chain.bodies.values()

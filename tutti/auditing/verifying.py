@@ -18,6 +18,7 @@ from ledger import Ledger, LogEntry, LogKey, RowInLog
 from tutti.auditing.agreement import (
     claims_disagreeing,
     rows_disagreeing,
+    rows_lost,
     touches_disagreeing,
     touches_of,
 )
@@ -163,18 +164,18 @@ async def _audit_some(ledger: Ledger, anchors: Anchors, accounts: list[str], fou
     rows = _grouped(await ledger.rows_in_log(accounts))
     entries = await _entries(ledger, accounts)
     chains = [Chain(each, entries[each]) for each in accounts]
-    touches = {each.account_id: touches_of(each) for each in chains}
-    claims = await ledger.claimed([touch for some in touches.values() for touch in some])
-    known = {each: _touches_in(rows[each]) for each in accounts}
-    late = [each for each in accounts if touches[each].keys() - known[each]]
-    for each, again in _grouped(await ledger.rows_in_log(late) if late else []).items():
-        known[each] |= _touches_in(again)
+    claims = await ledger.claimed([touch for chain in chains for touch in touches_of(chain)])
+    # What was written between the two is in the links and not in the rows, so these are read once more.
+    late = [chain for chain in chains if any(rows_lost(chain, rows[chain.account_id]))]
+    again = _grouped(await ledger.rows_in_log([each.account_id for each in late]) if late else [])
+    lost = {chain.account_id: [*rows_lost(chain, again[chain.account_id])] for chain in late}
     for chain in chains:
         each = chain.account_id
         found.findings += chain.findings
         found.findings += anchors.disagreeing(chain)
         found.findings += rows_disagreeing(chain, rows[each])
-        found.findings += touches_disagreeing(chain, known[each], claims)
+        found.findings += lost.get(each, [])
+        found.findings += touches_disagreeing(chain, claims)
         found.accounts += 1
         found.links += len(chain.entries)
         found.erased += chain.erased
@@ -195,10 +196,6 @@ def _grouped(rows: Sequence[RowInLog]) -> defaultdict[str, list[RowInLog]]:
     for row in rows:
         found[row.account_id].append(row)
     return found
-
-
-def _touches_in(rows: Sequence[RowInLog]) -> set[str]:
-    return {row.key for row in rows if row.table == "touches"}
 
 
 def _show(out: Console, found: Audit, *, as_json: bool) -> None:
