@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from governance import PolicyError, PolicySet, compile_policy_set, lint, load_policy_set
-from tests.governance.asking import NOW
+from tests.governance.asking import NOW, never_ambiguous
 from tests.governance.worlds import edited, policies
 
 HOURS = 'hours: {from: "08:00", until: "18:00", time_zone: Europe/Berlin, holidays: DE}'
@@ -160,7 +160,9 @@ def without_the_new_words() -> PolicySet:
     approvals = approvals[: approvals.index("exceptions:")]
     for line in ("due_in", "remind", "escalate", "risk"):
         approvals = re.sub(rf"^ +{line}: .*\n", "", approvals, flags=re.MULTILINE)
-    return compile_policy_set({**policies().files, "approvals.yaml": approvals})
+    return compile_policy_set(
+        {**policies().files, "approvals.yaml": approvals, "interpretation.yaml": never_ambiguous()}
+    )
 
 
 def test_files_without_the_new_words_mean_what_they_meant() -> None:
