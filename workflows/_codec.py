@@ -10,8 +10,9 @@ from google.protobuf.message import DecodeError
 from temporalio.api.common.v1 import Payload
 from temporalio.converter import PayloadCodec
 
-LARGE: Final = 256 * 1024
-"""Bytes from which a payload is compressed. Below, people can read it in the Temporal UI."""
+LARGE: Final = 512 * 1024
+"""Bytes from which a payload is compressed. Below, people can read it in the Temporal UI, and so can channels
+in any language: no touch is that large."""
 LONGEST: Final = 64 * 1024 * 1024
 """Bytes that a payload may have once it is unpacked: more is no state of an account, but an attack."""
 
