@@ -2,123 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Self
-
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from domain import (
     Account,
-    Approval,
-    ApprovalStepFact,
     Decision,
-    Delegation,
     Draw,
     FactBatch,
     PastTouchFact,
     ProposalFact,
     Receipt,
-    ReceiptStatus,
     Ruling,
     RulingRequest,
     Standing,
     Stop,
     Touch,
     TouchFact,
-    Use,
-    WindowGrant,
 )
 from ledger import (
     _claims,
-    _cross_check,
-    _decision_log,
-    _delegations,
-    _health,
-    _inbox,
-    _notices,
     _preflight,
     _reading,
     _releases,
     _room,
     _rulings,
-    _schema,
     _stops,
     _underway,
-    _windows,
     _writing,
 )
 from ledger._claims import Claim, OpenClaim
-from ledger._cross_check import RowInLog
-from ledger._decision_log import LogEntry, LogHead, LogKey
-from ledger._engine import Place, open_reader, open_writer, place_of
-from ledger._errors import told_as_ledger_error
-from ledger._health import Question
-from ledger._inbox import Inbox, InboxFilter
-from ledger._notices import NoticeAbout, NoticeClaim, NoticeEntry, NoticeKey, NoticeStatus
+from ledger._log_kept import LogKept
 from ledger._preflight import Preflight
+from ledger._questions_kept import QuestionsKept
 from ledger._releases import Release, ReleaseKind
-from ledger._room import Viewpoint
 from ledger._rulings import HitCounts, RecordedHit, RecordedRuling, RulingKey
 from ledger._stops import StopEntry
 from ledger._underway import Underway, Whereabouts
 
 
-class Ledger:
+class Ledger(QuestionsKept, LogKept):
     """One database, shared by the tasks of a process and with other processes.
 
     Make one with `open` and end it with `close`, on the same event loop. Every method raises `LedgerError`,
     and nothing else, when the database cannot do what is asked. What a method wrote is on disk when
     it returns.
     """
-
-    def __init__(self, place: Place, reader: AsyncEngine, writer: AsyncEngine) -> None:
-        self._place = place
-        self._reader = reader
-        self._writer = writer
-
-    @classmethod
-    async def open(cls, url: str) -> Self:
-        """Prepare the use of a database; nothing is connected and no schema is made yet.
-
-        Args:
-            url: `sqlite+aiosqlite:////absolute/path/ledger.db` (`?timeout=SECONDS` sets how long to wait for
-                a lock, 10 by default), or `postgresql+asyncpg://user:password@host/database`.
-
-        Raises:
-            LedgerError: `bad_url`.
-        """
-        place = place_of(url)
-        writer = open_writer(place)
-        return cls(place, open_reader(place) if place.path else writer, writer)
-
-    async def migrate(self) -> str:
-        """Bring the tables to the version of this code, making the SQLite file if there is none.
-
-        Safe when several processes do it at once: one works, the others wait.
-
-        Returns:
-            The revision, such as `0001`.
-
-        Raises:
-            LedgerError: `newer`, if the tables were made by a later version of this code.
-        """
-        return await _schema.migrate(self._place)
-
-    async def check(self) -> None:
-        """Make sure that the database answers and its tables are those of this code.
-
-        Raises:
-            LedgerError: `unreachable`, `not_migrated`, `newer`, or what else is wrong.
-        """
-        async with self._reading("open the ledger") as connection:
-            await _schema.check(connection, self._place)
-
-    async def close(self) -> None:
-        """Close all connections; closing twice does no harm."""
-        await self._reader.dispose()
-        await self._writer.dispose()
 
     async def record(self, batch: FactBatch) -> int:
         """Write the facts of one account in one transaction.
@@ -229,60 +158,6 @@ class Ledger:
         """Return stops, standing or lifted, the one that was placed last first."""
         async with self._reading("read the stops") as connection:
             return await _stops.log(connection, limit)
-
-    async def claim_notice(self, key: NoticeKey, about: NoticeAbout, *, at: datetime) -> NoticeClaim:
-        """Write down that an attempt to tell somebody begins, and learn whether it is to be made at all."""
-        async with self._writing("claim a notice") as connection:
-            return await _notices.claim(connection, key, about, at)
-
-    async def settle_notice(
-        self, key: NoticeKey, status: NoticeStatus, *, at: datetime, detail: str | None = None
-    ) -> None:
-        """Write down what became of an attempt; what was delivered stays delivered."""
-        async with self._writing("settle a notice") as connection:
-            await _notices.settle(connection, key, status, at, detail)
-
-    async def notice_of_reply(self, reply_key: str) -> NoticeEntry | None:
-        """Return the notice to which a mail with this key in its address replies; None if there is none."""
-        async with self._reading("look up what a mail replies to") as connection:
-            return await _notices.of_reply(connection, reply_key)
-
-    async def delegate(self, delegation: Delegation) -> None:
-        """Enter that a person answers in another's place; entering the same again changes nothing.
-
-        Whether the persons exist and may do so is for whoever calls; see `governance.delegation_problem`.
-
-        Raises:
-            LedgerError: `taken`, if another delegation has this id, or this one was ended.
-        """
-        async with self._writing("enter a delegation") as connection:
-            await _delegations.enter(connection, delegation)
-
-    async def end_delegation(self, delegation_id: str, by: str, at: datetime) -> Delegation | None:
-        """End a delegation early; one that was ended before stays as it was ended first.
-
-        Args:
-            delegation_id: Which one.
-            by: Login of the person who ends it.
-            at: Now, with time zone.
-
-        Returns:
-            The delegation as it now is; None if there never was one with this id.
-        """
-        async with self._writing("end a delegation") as connection:
-            return await _delegations.end(connection, delegation_id, by, at)
-
-    async def delegations(self, at: datetime) -> tuple[Delegation, ...]:
-        """Return the delegations that are not over at a moment, those that begin later among them.
-
-        Args:
-            at: With time zone.
-
-        Returns:
-            In the order in which they begin; `Delegation.covers` tells whether one holds.
-        """
-        async with self._reading("read the delegations") as connection:
-            return await _delegations.current(connection, at)
 
     async def underway(self, stop: Stop) -> tuple[Underway, ...]:
         """Return what was allowed where a stop reaches and is not known to have ended, oldest first."""
@@ -433,54 +308,6 @@ class Ledger:
         async with self._writing("enter a ruling") as connection:
             return await _rulings.enter(connection, request, ruling)
 
-    async def used(self, uses: Iterable[Use]) -> tuple[str, ...]:
-        """Return those of some templates and claims that have gone out before, by `Use.key`, in order."""
-        async with self._reading("look what has gone out before") as connection:
-            return await _windows.used(connection, uses)
-
-    async def windows(self, *, at: datetime | None = None, limit: int = 1_000) -> tuple[WindowGrant, ...]:
-        """Return window approvals with the places taken in them, the latest first.
-
-        Args:
-            at: Only those that can let a touch go out at this moment. None: all.
-            limit: How many at most.
-        """
-        async with self._reading("read the window approvals") as connection:
-            return await _windows.windows(connection, at, limit)
-
-    async def windows_for(
-        self,
-        wanted: Iterable[tuple[str, str, str, str]],
-        *,
-        account_id: str,
-        now: datetime,
-        judged: Collection[str] = (),
-    ) -> tuple[WindowGrant, ...]:
-        """Return the window approvals that stand and may cover proposals of an account, oldest first.
-
-        Args:
-            wanted: Actor, action, channel and template of each proposal.
-            account_id: Whose proposals they are.
-            now: The moment of the ruling, with time zone.
-            judged: Ids of the proposals: a place that one of them has taken before does not count.
-        """
-        async with self._reading("read the window approvals") as connection:
-            return await _windows.windows_for(connection, wanted, account_id, judged, now)
-
-    async def revoke_window(self, grant_id: str, *, by: str, at: datetime) -> WindowGrant | None:
-        """Take a window approval back; nothing is allowed by it any more. One that was taken back stays so.
-
-        Args:
-            grant_id: Which one.
-            by: Login of the person who takes it back.
-            at: Now, with time zone.
-
-        Returns:
-            The window as it now is; None if there never was one with this id.
-        """
-        async with self._writing("take a window approval back") as connection:
-            return await _windows.revoke(connection, grant_id, by, at)
-
     async def rulings(
         self, *, since: datetime | None = None, after: RulingKey | None = None, limit: int = 1_000
     ) -> list[RecordedRuling]:
@@ -503,32 +330,6 @@ class Ledger:
         """Return the latest decisions in which a rule had its say, latest first."""
         async with self._reading("read what a rule said") as connection:
             return await _rulings.recent_hits(connection, rule_id, limit)
-
-    async def inbox(self, wanted: InboxFilter, *, at: datetime, limit: int = 50) -> Inbox:
-        """Return the open questions to people over all accounts: what is due first, then what is riskier.
-
-        Args:
-            wanted: Which of them.
-            at: Now, with time zone: what is overdue, and who stands in for whom.
-            limit: How many are listed at most; all are counted.
-        """
-        async with self._reading("read the inbox") as connection:
-            return await _inbox.inbox(connection, wanted, at, limit)
-
-    async def approval(self, account_id: str, approval_id: str) -> Approval | None:
-        """Return a question to people as it stands or ended; None if the ledger knows of none."""
-        async with self._reading("look up an approval") as connection:
-            return await _inbox.approval(connection, account_id, approval_id)
-
-    async def approval_trail(self, account_id: str, approval_id: str) -> list[ApprovalStepFact]:
-        """Return what happened to a question to people, oldest first."""
-        async with self._reading("read what happened to an approval") as connection:
-            return await _inbox.trail(connection, account_id, approval_id)
-
-    async def questions(self, since: datetime) -> list[Question]:
-        """Return every question to people from a moment on, with the answers that counted, oldest first."""
-        async with self._reading("read how questions were answered") as connection:
-            return await _health.questions(connection, since)
 
     async def account_exists(self, account_id: str) -> bool:
         """Tell whether a profile of the account has arrived."""
@@ -574,65 +375,10 @@ class Ledger:
         async with self._reading("count the rows") as connection:
             return await _reading.counts(connection)
 
-    async def decision_log(
-        self, accounts: Collection[str] | None = None, *, after: LogKey | None = None, limit: int = 5_000
-    ) -> list[LogEntry]:
-        """Return links of the decision log, those of one account together, in no order that means anything.
-
-        Args:
-            accounts: Of these accounts only; None: of all.
-            after: Start behind this one: the `key` of the last entry of the page before.
-            limit: How many at most.
-        """
-        async with self._reading("read the decision log") as connection:
-            return await _decision_log.entries(connection, accounts, after, limit)
-
-    async def logged_accounts(self, *, after: str = "", limit: int = 500) -> list[str]:
-        """Return ids of accounts that have a decision log, in order, from behind the given one."""
-        async with self._reading("list the decision logs") as connection:
-            return await _decision_log.logged_accounts(connection, after, limit)
-
-    async def log_heads(self, accounts: Sequence[str]) -> list[LogHead]:
-        """Return the ends of the decision logs of accounts: the links that no other follows."""
-        async with self._reading("read the heads of the decision logs") as connection:
-            return await _decision_log.heads(connection, accounts)
-
-    async def rows_in_log(self, accounts: Sequence[str]) -> list[RowInLog]:
-        """Return all rows of some accounts that should be in their decision logs, each with what it says."""
-        async with self._reading("compare the tables with the decision log") as connection:
-            return await _cross_check.rows_in_log(connection, accounts)
-
-    async def accounts_beside_the_log(self) -> list[str]:
-        """Return ids of accounts that have rows of the log's kinds and no decision log at all."""
-        async with self._reading("compare the tables with the decision log") as connection:
-            return await _cross_check.accounts_beside_the_log(connection)
-
-    async def claims_without_touch(self, before: datetime) -> list[OpenClaim]:
-        """Return claims from before a moment whose touch no account tells of, oldest first."""
-        async with self._reading("compare claims with touches") as connection:
-            return await _cross_check.claims_without_touch(connection, before)
-
-    async def claimed(self, touch_ids: Sequence[str]) -> dict[str, ReceiptStatus | None]:
-        """Return those of the touches that were claimed, each with what its channel said."""
-        async with self._reading("read the claims") as connection:
-            return await _cross_check.claimed(connection, touch_ids)
-
     async def erase_projection(self) -> None:
         """Empty all tables that a rebuild fills again, and none that only the ledger knows."""
         async with self._writing("erase the projection") as connection:
             await _writing.erase_projection(connection)
-
-    @asynccontextmanager
-    async def _reading(self, doing: str) -> AsyncIterator[AsyncConnection]:
-        with told_as_ledger_error(doing, self._place.label):
-            async with self._reader.connect() as connection:
-                yield connection
-
-    @asynccontextmanager
-    async def _writing(self, doing: str) -> AsyncIterator[AsyncConnection]:
-        with told_as_ledger_error(doing, self._place.label):
-            async with self._writer.begin() as connection:
-                yield connection
 
 
 def _viewpoint(

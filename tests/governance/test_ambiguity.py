@@ -123,9 +123,9 @@ def test_when_nobody_answered_in_time_they_are_dropped() -> None:
 
 
 def test_after_as_long_as_an_answer_holds_silence_is_no_answer_any_more() -> None:
-    expired = {"status": ApprovalStatus.EXPIRED, "answered_at": NOW - timedelta(days=14)}
+    expired = asked(ApprovalStatus.EXPIRED, answered_at=NOW - timedelta(days=14))
 
-    (decision,) = ruled(ambiguity=asked(**expired)).decisions
+    (decision,) = ruled(ambiguity=expired).decisions
 
     assert (decision.verdict, decision.reason) == (Verdict.DEFER, ReasonCode.AMBIGUOUS)
     assert decision.until == NOW + timedelta(days=1), "somebody is asked again"
