@@ -98,7 +98,13 @@ def _vet(turn: Turn, approval: Approval, given: ApprovalAnswer) -> Vet:
 
 
 def _was_asked(approval: Approval, given: ApprovalAnswer) -> bool:
-    return given.answer is not Answer.BREAK_GLASS and given.approver in approval.addressed
+    """Tell whether an answer may be taken because its giver was asked by name.
+
+    What is said about an action is ruled again, so that it does not matter if they would not be asked today.
+    Every other answer takes effect at once: it ends holds, or says what is so.
+    """
+    ruled_again = approval.kind is ExceptionKind.ACTION and given.answer is not Answer.BREAK_GLASS
+    return ruled_again and given.approver in approval.addressed
 
 
 def _take(turn: Turn, approval: Approval, given: ApprovalAnswer, vetting: Vetting | None) -> None:

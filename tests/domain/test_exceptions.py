@@ -37,7 +37,7 @@ from domain import (
     view_status,
 )
 from tests.builders import START, Shell, decide, proposal, signal
-from tests.domain.questions import ambiguous, approval, due_route, no, routed, steps, why
+from tests.domain.questions import ambiguous, approval, due_route, no, routed, steps, vet, why
 from tests.domain.situations import answer
 
 
@@ -58,9 +58,20 @@ class TestDoubts:
         return shell
 
     def settled(self, shell: Shell, **changes: object) -> None:
+        self.answered(shell, **changes)
+        vet(shell)
+
+    def answered(self, shell: Shell, **changes: object) -> None:
         asked = approval(shell, ExceptionKind.IN_DOUBT)
         about = {"approval_id": asked.approval_id, "digest": asked.digest, "code": AnswerCode.VERIFIED}
         shell.send(Answered(answer=no(shell, answer=Answer.SETTLE, **(about | changes))))
+
+    def test_whoever_would_not_be_asked_today_settles_nothing(self) -> None:
+        shell = self.doubted()
+        self.answered(shell, settlement=Settlement.HANDED_OVER)
+        vet(shell, refusal="dana is not in sales-leadership")
+        assert shell.state.in_doubt
+        assert not why(shell).accepted
 
     def test_a_person_settles_it_in_the_inbox(self) -> None:
         shell = self.doubted()
@@ -127,6 +138,8 @@ class TestConflicts:
         about = {"approval_id": asked.approval_id, "digest": asked.digest, "approver": approver}
         about["answer_id"] = f"of-{approver}"
         shell.send(Answered(answer=no(shell, answer=said, **about)))
+        if approver not in asked.route.excluded:
+            vet(shell)
 
     def test_what_starves_is_put_to_a_person_once(self) -> None:
         shell = self.starved()
@@ -227,6 +240,7 @@ class TestReadings:
     def test_a_person_settles_the_stage_and_what_waited_is_ruled_again(self) -> None:
         shell = self.disputed()
         self.settle(shell)
+        vet(shell)
         request = shell.consultation()
         assert request.settled is not None
         assert (request.settled.stage, request.settled.settled_by) == (Stage.CUSTOMER, "dana")
