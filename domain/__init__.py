@@ -49,7 +49,7 @@ from domain._bulk import BULK_LIMIT, bulk_refusal
 from domain._canonical import contact_key, digest_of, person_key, short_key
 from domain._card import Consequence, ExceptionCard, Notice, NoticeReport, Rival
 from domain._cards import card_of
-from domain._chain import GENESIS, LOGGED, ChainHead, Link, body_digest, chained, link_digest
+from domain._chain import GENESIS, LOGGED, ChainHead, Link, chained, link_digest, read_body
 from domain._docs import field_docs
 from domain._exception_words import (
     Answer,
@@ -402,7 +402,6 @@ __all__ = [
     "ZoneName",
     "advance",
     "answer_key",
-    "body_digest",
     "bulk_refusal",
     "card",
     "card_of",
@@ -417,6 +416,7 @@ __all__ = [
     "misdirected",
     "next_due",
     "person_key",
+    "read_body",
     "resume",
     "seats_filled",
     "short_key",

@@ -71,19 +71,26 @@ def chained(fact: LedgerFact) -> dict[str, Any]:
     return {"type": fact.type, **said}
 
 
-def body_digest(body: str) -> str:
-    """Return the digest of a fact as the log holds it.
+def read_body(body: str) -> dict[str, Any]:
+    """Return a fact as the log holds it from its JSON; `digest_of` it is the body of its link.
 
-    Args:
-        body: The JSON of what `chained` returned.
+    Of a name that stands there twice one reader takes the first and another the last, so that a text could
+    say one thing to an audit and another to whoever asks the database.
 
     Raises:
-        ValueError: this is no JSON object, or one that has no canonical form.
+        ValueError: this is no JSON object, or one that names something twice.
     """
-    said = json.loads(body)
+    said = json.loads(body, object_pairs_hook=_each_once)
     if not isinstance(said, dict):
         raise ValueError("the body of a link must be a JSON object")  # noqa: TRY004 - wrong text, not a wrong call
-    return digest_of(said)
+    return said
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("it names something twice")
+    return found
 
 
 def link_digest(account_id: str, number: int, previous: str, body: str) -> str:

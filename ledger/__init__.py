@@ -6,7 +6,7 @@ rulings themselves are owned by this room, because they outlive and span account
 """
 
 from ledger._claims import Claim, ClaimState, OpenClaim
-from ledger._cross_check import Place, RowInLog, places_of
+from ledger._cross_check import Place, RowInLog, fact_of, places_of
 from ledger._decision_log import LogEntry, LogHead, LogKey
 from ledger._errors import LedgerError, LedgerFault
 from ledger._health import Question
@@ -60,5 +60,6 @@ __all__ = [
     "StopEntry",
     "Underway",
     "Whereabouts",
+    "fact_of",
     "places_of",
 ]

@@ -11,7 +11,7 @@ from sqlalchemy import Column, String, exists, select, type_coerce, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
-from domain import Frozen, LedgerFact, Link, ReceiptStatus, chained, digest_of
+from domain import Frozen, LedgerFact, Link, ReceiptStatus, chained, digest_of, read_body
 from ledger._claims import OpenClaim
 from ledger._facts import GOVERNED, rows_of
 from ledger._tables import (
@@ -76,6 +76,14 @@ class Place(NamedTuple):
     key: str
 
 
+def fact_of(body: str) -> LedgerFact | None:
+    """Return the fact of a link from its JSON; None if this version of the code cannot read it."""
+    try:
+        return _FACT.validate_json(body)
+    except ValidationError:
+        return None
+
+
 def places_of(account_id: str, body: str) -> dict[Place, int]:
     """Return the rows in which a fact of the log stands, each with the number of the fact.
 
@@ -86,9 +94,8 @@ def places_of(account_id: str, body: str) -> dict[Place, int]:
     Returns:
         Nothing for a fact without rows of these tables, or one that this version of the code cannot read.
     """
-    try:
-        fact = _FACT.validate_json(body)
-    except ValidationError:
+    fact = fact_of(body)
+    if fact is None:
         return {}
     return {
         Place(str(row.__tablename__), _key(row, values)): fact.seq
@@ -130,15 +137,22 @@ async def claims_without_touch(connection: AsyncConnection, before: datetime) ->
     """See `Ledger.claims_without_touch`."""
     told = exists().where(col(TouchRow.touch_id) == col(ClaimRow.touch_id), col(TouchRow.source) == GOVERNED)
     rows = await connection.execute(
-        select(col(ClaimRow.touch_id), col(ClaimRow.channel), col(ClaimRow.at))
+        select(
+            col(ClaimRow.touch_id), col(ClaimRow.channel), type_coerce(col(ClaimRow.at), String).label("at")
+        )
         .where(~told, col(ClaimRow.at) < before)
         .order_by(col(ClaimRow.at), col(ClaimRow.touch_id))
     )
-    return [OpenClaim(touch_id=row.touch_id, channel=row.channel or "", at=row.at) for row in rows]
+    return [
+        # What was tampered with may be no moment; that there is a claim is told all the same.
+        OpenClaim(touch_id=row.touch_id, channel=row.channel or "", at=stored_moment(row.at) or before)
+        for row in rows
+    ]
 
 
 async def claimed(connection: AsyncConnection, touch_ids: Sequence[str]) -> dict[str, ReceiptStatus | None]:
     """See `Ledger.claimed`."""
+    known = {status.value: status for status in ReceiptStatus}
     found: dict[str, ReceiptStatus | None] = {}
     for start in range(0, len(touch_ids), _AT_ONCE):
         rows = await connection.execute(
@@ -146,7 +160,8 @@ async def claimed(connection: AsyncConnection, touch_ids: Sequence[str]) -> dict
                 col(ClaimRow.touch_id).in_(touch_ids[start : start + _AT_ONCE])
             )
         )
-        found |= {row.touch_id: ReceiptStatus(row.status) if row.status else None for row in rows}
+        # What was tampered with may be no status.
+        found |= {row.touch_id: known.get(row.status) for row in rows}
     return found
 
 
@@ -164,8 +179,9 @@ def _row_in_log(row: type[FactRow], values: dict[str, Any]) -> RowInLog:
         body=None,
     )
     try:
+        read_body(str(values["body"]))
         fact = _FACT.validate_json(str(values["body"]))
-    except ValidationError:
+    except (ValueError, RecursionError):
         return about
     expected = next((said for kind, said in rows_of(fact, about.account_id) if kind is row), None)
     if expected is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeGuard
 
 from sqlalchemy import RowMapping, String, and_, exists, tuple_, type_coerce
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,12 +13,15 @@ from sqlmodel import col, select
 
 from domain import FactBatch, Frozen, chained
 from ledger._engine import upsert
+from ledger._errors import LedgerError, LedgerFault
 from ledger._facts import Values
 from ledger._tables import DecisionLogRow, table_of
 from ledger._types import stored_moment
 
 _AT_ONCE: Final = 500
 _NUMBERS: Final = ("number", "seq")
+_LARGEST: Final = 2**53 - 1
+"""The largest number that canonical JSON can write exactly, RFC 8785."""
 _TEXTS: Final = ("previous", "digest", "body_digest", "type")
 
 
@@ -122,20 +125,28 @@ async def heads(connection: AsyncConnection, accounts: Sequence[str]) -> list[Lo
                 col(DecisionLogRow.account_id),
                 col(DecisionLogRow.number),
                 col(DecisionLogRow.digest),
-                col(DecisionLogRow.at),
+                type_coerce(col(DecisionLogRow.at), String).label("at"),
             )
             .where(col(DecisionLogRow.account_id).in_(accounts[start : start + _AT_ONCE]), ~followed)
             .order_by(col(DecisionLogRow.account_id), col(DecisionLogRow.number), col(DecisionLogRow.digest))
         )
-        found += [
-            LogHead(account_id=row.account_id, number=row.number, digest=row.digest, at=row.at)
-            for row in rows
-        ]
+        found += [_head(row.account_id, row.number, row.digest, row.at) for row in rows]
     return found
 
 
+def _head(account_id: str, number: object, digest: str, at: object) -> LogHead:
+    moment = stored_moment(at)
+    if not _is_number(number) or moment is None:
+        raise LedgerError(
+            LedgerFault.DAMAGED,
+            f"The end of the decision log of {account_id} cannot be read: its number or moment was changed; "
+            "run `tutti audit-log verify`",
+        )
+    return LogHead(account_id=account_id, number=number, digest=digest, at=moment)
+
+
 def _entry(row: RowMapping) -> LogEntry:
-    unreadable = [name for name in _NUMBERS if not isinstance(row[name], int)]
+    unreadable = [name for name in _NUMBERS if not _is_number(row[name])]
     unreadable += [name for name in _TEXTS if not isinstance(row[name], str)]
     at, body = stored_moment(row["at"]), row["body"]
     if at is None:
@@ -154,8 +165,12 @@ def _entry(row: RowMapping) -> LogEntry:
     )
 
 
+def _is_number(stored: object) -> TypeGuard[int]:
+    return isinstance(stored, int) and abs(stored) <= _LARGEST
+
+
 def _number(stored: object) -> int:
-    return stored if isinstance(stored, int) else 0
+    return stored if _is_number(stored) else 0
 
 
 def _text(stored: object) -> str:

@@ -18,7 +18,8 @@ from domain import (
     digest_of,
     link_digest,
 )
-from ledger import Ledger, LogHead
+from domain._canonical import Plain
+from ledger import Ledger, LedgerError, LogHead
 from tests.auditing import accounts as a
 from tests.auditing.conftest import Query, url_of
 from tutti.auditing.anchored import Anchors
@@ -350,6 +351,62 @@ async def test_a_row_put_back_to_what_it_once_was_is_told(
     assert wrong
     assert {each.what for each in wrong} == {What.NOT_IN_LOG}
     assert all("it was put back" in each.line for each in wrong)
+
+
+@pytest.mark.parametrize("table", ["decision_log", "approval_answers", "approvals"])
+async def test_a_name_that_says_two_things_is_told(ledger: Ledger, query: Query, table: str) -> None:
+    # Given a body of which one reader takes the first word, and another the last
+    (count,) = query(f"SELECT count(*) FROM {table} WHERE account_id = ?", ACCOUNT)[0]  # noqa: S608 - our own names
+    query(
+        f'UPDATE {table} SET body = \'{{"at": "2020-01-01T00:00:00Z", \' || substr(body, 2) '  # noqa: S608
+        "WHERE account_id = ?",
+        ACCOUNT,
+    )
+
+    assert len(await found(ledger)) == count
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE claims SET at = 'yesterday', status = 'nonsense'",
+        "UPDATE claims SET at = 'yesterday', touch_id = touch_id || '-ghost'",
+        "UPDATE decision_log SET number = 9223372036854775807 WHERE number = 3",
+        "UPDATE approval_answers SET body = printf('%.*c', 100000, '[')",
+        "UPDATE decision_log SET body = printf('%.*c', 100000, '[') WHERE type = 'answer'",
+        "UPDATE decision_log SET body = x'ff00' WHERE type = 'answer'",
+        "UPDATE decision_log SET body = '{\"a\": \"\\ud800\"}' WHERE type = 'answer'",
+    ],
+)
+async def test_no_nonsense_ends_an_audit(ledger: Ledger, query: Query, statement: str) -> None:
+    query(statement)
+
+    wrong = await found(ledger)
+
+    assert wrong or "status" in statement
+
+
+async def test_a_link_that_holds_no_fact_ends_no_audit(ledger: Ledger, query: Query) -> None:
+    (number, digest) = query(
+        "SELECT number, digest FROM decision_log WHERE account_id = ? ORDER BY number DESC", ACCOUNT
+    )[0]
+    said: Plain = {"type": "touch", "seq": 9_000, "at": "2026-05-01T00:00:00Z"}
+    ours = link_digest(ACCOUNT, int(str(number)) + 1, str(digest), digest_of(said))
+    query(
+        "INSERT INTO decision_log (account_id, digest, number, previous, seq, at, type, body_digest, body) "
+        "VALUES (?, ?, ?, ?, 9000, '2026-05-01 00:00:00.000000', 'touch', ?, ?)",
+        *(ACCOUNT, ours, int(str(number)) + 1, digest, digest_of(said), json.dumps(said)),
+    )
+
+    assert await found(ledger) == []  # added at the end by whoever can: that is what anchors are for
+
+
+@pytest.mark.parametrize("change", ["number = 'x'", "at = 'yesterday'"])
+async def test_nobody_anchors_an_end_that_cannot_be_read(ledger: Ledger, query: Query, change: str) -> None:
+    query(f"UPDATE decision_log SET {change} WHERE account_id = ?", ACCOUNT)  # noqa: S608 - our own words
+
+    with pytest.raises(LedgerError, match=r"northwind cannot be read.* `tutti audit-log verify`"):
+        await anchored(ledger)
 
 
 class Tampering:

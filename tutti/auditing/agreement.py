@@ -6,11 +6,11 @@ A row that no link vouches for, a touch that nobody claimed, a claim of which no
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Collection, Iterator, Sequence
+from typing import Final
 
-from domain import Delivery, ReceiptStatus, TouchStatus
-from ledger import OpenClaim, Place, RowInLog, places_of
+from domain import DecisionFact, Delivery, LedgerFact, TouchFact, TouchStatus
+from ledger import LogEntry, OpenClaim, Place, RowInLog, fact_of, places_of
 from tutti.auditing.chains import Chain
 from tutti.auditing.findings import Finding, What
 from tutti.render import counted
@@ -84,12 +84,10 @@ def _expected(chain: Chain) -> dict[Place, tuple[int, int]]:
 
 def touches_of(chain: Chain) -> frozenset[str]:
     """Return the touches that the log tells of."""
-    return frozenset(
-        str(body["touch"]["touch_id"]) for body in chain.bodies.values() if body["type"] == "touch"
-    )
+    return frozenset(fact.touch.touch_id for _, fact in _facts(chain, "touch") if isinstance(fact, TouchFact))
 
 
-def touches_disagreeing(chain: Chain, claims: Mapping[str, ReceiptStatus | None]) -> Iterator[Finding]:
+def touches_disagreeing(chain: Chain, claims: Collection[str]) -> Iterator[Finding]:
     """Demand a claim for every touch of the log that was handed over.
 
     Args:
@@ -97,31 +95,36 @@ def touches_disagreeing(chain: Chain, claims: Mapping[str, ReceiptStatus | None]
         claims: Touches that were claimed.
     """
     idempotent = {
-        body["decision"]["decision_id"]
-        for body in chain.bodies.values()
-        if body["type"] == "decision" and _delivery(body) == Delivery.IDEMPOTENT.value
+        fact.decision.decision_id
+        for _, fact in _facts(chain, "decision")
+        if isinstance(fact, DecisionFact)
+        and fact.decision.handover is not None
+        and fact.decision.handover.delivery is Delivery.IDEMPOTENT
     }
-    for digest, body in chain.bodies.items():
+    for entry, fact in _facts(chain, "touch"):
         if (
-            body["type"] == "touch"
-            and body["status"] == TouchStatus.HANDED_OVER.value
-            and body["touch"]["decision_id"] not in idempotent
-            and body["touch"]["touch_id"] not in claims
+            isinstance(fact, TouchFact)
+            and fact.status is TouchStatus.HANDED_OVER
+            and fact.touch.decision_id not in idempotent
+            and fact.touch.touch_id not in claims
         ):
-            entry = chain.by_digest[digest]
-            text = f"the touch {body['touch']['touch_id']} was handed over, and nobody had claimed it"
             yield Finding(
                 what=What.UNCLAIMED,
                 account_id=chain.account_id,
                 number=entry.number,
-                text=text,
+                text=f"the touch {fact.touch.touch_id} was handed over, and nobody had claimed it",
                 since=entry.at,
             )
 
 
-def _delivery(body: Mapping[str, Any]) -> object:
-    handover = body["decision"].get("handover")
-    return handover.get("delivery") if isinstance(handover, dict) else None
+def _facts(chain: Chain, kind: str) -> Iterator[tuple[LogEntry, LedgerFact]]:
+    """Yield the facts of a kind; whoever adds a link can chain what is no fact, and then it is none."""
+    for digest, body in chain.bodies.items():
+        if body["type"] == kind:
+            entry = chain.by_digest[digest]
+            fact = fact_of(entry.body or "")
+            if fact is not None:
+                yield entry, fact
 
 
 def claims_disagreeing(claims: Sequence[OpenClaim], only: str | None) -> Iterator[Finding]:

@@ -6,14 +6,13 @@ is what anchors are for.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, Final
 
-from domain import GENESIS, LOGGED, body_digest, link_digest
+from domain import GENESIS, LOGGED, digest_of, link_digest, read_body
 from ledger import LogEntry
 from tutti.auditing.findings import Finding, What
 
@@ -83,9 +82,9 @@ class Chain:
         if entry.body is None:
             return None
         try:
-            if body_digest(entry.body) != entry.body_digest:
+            body = read_body(entry.body)
+            if digest_of(body) != entry.body_digest:
                 return f"the {entry.type} is not the one that was chained: it was changed afterwards"
-            body = json.loads(entry.body)
             differing = [
                 name
                 for name, same in (
