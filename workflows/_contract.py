@@ -67,6 +67,17 @@ VERSION_LENGTH: Final = 12
 """Characters of a policy set's digest that operators see, and filter accounts by."""
 
 
+SHELL: Final = 2
+"""Version of the shell that a new run is started with; a run keeps its own, so that its history replays.
+
+From 2 on, a workflow task that takes in a result and commands nothing leaves a mark: it sets a search
+attribute to what it is already. Without the mark the engine's library joins such an empty task with the next
+one, if that brings an update and the worker has to learn the account from its history first; on every later
+replay it takes them as two. So the update came before the result once, and after it from then on: if that
+changes the order of commands, no replay succeeds any more, and the account is stuck.
+"""
+
+
 class AccountInput(Frozen):
     """Start of a run: a new account, or the state that the run before carried over."""
 
@@ -76,6 +87,8 @@ class AccountInput(Frozen):
     """The first decision window of a new account; every ruling says how long the next one is."""
     continue_after_events: int = CONTINUE_AFTER_EVENTS
     """History length at which the run continues as new."""
+    shell: int = 1
+    """Version of the shell; 1 for runs from before there were versions."""
 
 
 class SearchAttributes(Frozen):

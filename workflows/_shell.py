@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
         Proposal,
         ProposalView,
         Refused,
+        Revoke,
         Step,
         advance,
         card,
@@ -58,6 +59,8 @@ class Shell:
         self._alarm: asyncio.Task[None] | None = None
         self._armed_for: datetime | None = None
         self._rang = False
+        self._marks_quiet_tasks = start.shell >= contract.SHELL
+        self._quiet = False
         self._draining = False
         self._published: contract.SearchAttributes | None = None
 
@@ -73,7 +76,7 @@ class Shell:
                 await self._hand_on()
 
     def _has_work(self) -> bool:
-        return bool(self._inbox) or self._rang or self._should_continue()
+        return bool(self._inbox) or self._rang or self._quiet or self._should_continue()
 
     def _turn(self) -> None:
         events, self._inbox = self._inbox, []
@@ -85,8 +88,17 @@ class Shell:
         for effect in step.effects:
             task = asyncio.create_task(self._world.perform(effect))
             self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            if isinstance(effect, Revoke):
+                task.add_done_callback(self._running.discard)
+                continue  # it asks for nothing that comes back
+            task.add_done_callback(self._came_back)
+            self._quiet = False
         self._arm()
+
+    def _came_back(self, task: asyncio.Task[None]) -> None:
+        """Note that the engine has brought a result: the task in which it did must command something."""
+        self._running.discard(task)
+        self._quiet = self._marks_quiet_tasks
 
     def _inbox_put(self, event: Event) -> None:
         self._inbox.append(event)
@@ -97,6 +109,10 @@ class Shell:
         if current != self._published:
             workflow.upsert_search_attributes(current.changes_from(self._published))
             self._published = current
+        elif self._quiet:
+            mark = contract.PENDING_APPROVALS_KEY.value_set(current.pending_approvals)
+            workflow.upsert_search_attributes([mark])
+        self._quiet = False
 
     def _arm(self) -> None:
         """Keep one timer, and move it only forward in time: a later need is found when it rings."""
@@ -106,6 +122,7 @@ class Shell:
         if self._alarm is not None:
             self._alarm.cancel()
         self._armed_for = due.at
+        self._quiet = False
         self._alarm = asyncio.create_task(self._ring_at(due.at, due.what))
 
     async def _ring_at(self, moment: datetime, what: str) -> None:
@@ -113,6 +130,7 @@ class Shell:
         self._alarm = None
         self._armed_for = None
         self._rang = True
+        self._quiet = self._marks_quiet_tasks
 
     def _should_continue(self) -> bool:
         if self._state.active is not None:
@@ -138,6 +156,7 @@ class Shell:
                 account_id=self._state.account_id,
                 state=self._state,
                 continue_after_events=self._continue_after,
+                shell=contract.SHELL,
             )
         )
 

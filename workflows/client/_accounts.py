@@ -275,4 +275,5 @@ class AccountClient(Announcements, ApprovalCalls):
             account_id=account_id,
             window_seconds=self._window_seconds,
             continue_after_events=self._continue_after,
+            shell=contract.SHELL,
         )
