@@ -36,6 +36,7 @@ from ledger._log_kept import LogKept
 from ledger._preflight import Preflight
 from ledger._questions_kept import QuestionsKept
 from ledger._releases import Release, ReleaseKind
+from ledger._room import Viewpoint
 from ledger._rulings import HitCounts, RecordedHit, RecordedRuling, RulingKey
 from ledger._stops import StopEntry
 from ledger._underway import Underway, Whereabouts

@@ -31,9 +31,9 @@ async def test_an_answer_to_a_forgotten_account_leaves_a_history_that_replays(
     temporal: WorkflowEnvironment, tmp_path: Path
 ) -> None:
     """Given a worker that keeps no account in memory, and an account whose last task only took in that the
-    ledger has its facts, when an answer comes, then later workers find the same order of things in its history.
+    ledger has its facts, when an answer comes, then later workers find the same order in its history.
 
-    The engine's library joins the two tasks the first time and splits them later: `workflows._contract.SHELL`.
+    The engine's library joins the two tasks the first time and splits them later: see `_contract.SHELL`.
     """
     replayer = Replayer(workflows=[AccountWorkflow], plugins=[tutti_plugin()])
     async with staged(temporal.client, tmp_path, edits=THREE, max_cached_workflows=0) as stage:
