@@ -53,7 +53,7 @@ def answer(turn: Turn, event: Answered) -> None:
     if key in turn.state.answers or key in turn.state.vetting:
         return
     approval = turn.state.approvals.get(given.approval_id)
-    refusal = refusal_of(approval, given, turn.now)
+    refusal = refusal_of(approval, given, turn.now) or _refusal_of_planter(turn, approval, given)
     if approval is None or refusal is not None:
         _refuse(turn, given, approval, refusal or f"there is no approval {given.approval_id}")
     elif _was_asked(approval, given):
@@ -95,6 +95,14 @@ def resume(turn: Turn) -> None:
 def _vet(turn: Turn, approval: Approval, given: ApprovalAnswer) -> Vet:
     request = VetRequest(account_id=turn.state.account_id, approval=approval, answer=given, now=turn.now)
     return Vet(request=request)
+
+
+def _refusal_of_planter(turn: Turn, approval: Approval | None, given: ApprovalAnswer) -> str | None:
+    """Say why whoever planted a test cannot answer it; its route does not name them, to give nothing away."""
+    item = turn.state.open.get(approval.proposal_id or "") if approval is not None else None
+    if item is None or item.seeded_by != given.approver:
+        return None
+    return f"{given.approver} planted it; somebody else must answer"
 
 
 def _was_asked(approval: Approval, given: ApprovalAnswer) -> bool:

@@ -331,6 +331,16 @@ class TestSeeds:
         assert view is not None
         assert (view.status, view.reason) == (ProposalStatus.SUPPRESSED, ReasonCode.SEEDED)
 
+    def test_whoever_planted_it_catches_nothing(self) -> None:
+        shell = Shell()
+        shell.send(Seeded(proposal=proposal(), seeded_by="dana"))
+        shell.wait(seconds=3)
+        shell.rule({"p1": Verdict.REQUIRE_APPROVAL}, route=due_route())
+        shell.send(Answered(answer=no(shell, answer=Answer.REJECT)))
+        assert "planted it" in why(shell).message
+        assert approval(shell).status is ApprovalStatus.PENDING
+        assert "dana" not in approval(shell).route.excluded
+
     def test_the_card_does_not_give_it_away(self) -> None:
         shell = self.seeded()
         card = card_of(shell.state, "p1:a1")
