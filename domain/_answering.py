@@ -42,8 +42,11 @@ VETTING_LIMIT = 100
 
 
 def answer_key(given: ApprovalAnswer) -> str:
-    """Return the key under which an answer's result is remembered: ids are unique per approval."""
-    return f"{given.approval_id}/{given.answer_id}"
+    """Return the key under which an answer's result is remembered: ids are unique per approval and person.
+
+    Two persons who write their ids themselves, as in the Temporal UI, may both have chosen `1`.
+    """
+    return f"{given.approval_id}/{given.answer_id}/{given.approver}"
 
 
 def answer(turn: Turn, event: Answered) -> None:
@@ -60,6 +63,10 @@ def answer(turn: Turn, event: Answered) -> None:
         _take(turn, approval, given, None)
     elif not is_audited(approval):
         _refuse(turn, given, approval, f"{given.approver} is not in {approval.route.group}")
+    elif _vetted_under(turn, given.approval_id, given.answer_id) is not None:
+        _refuse(
+            turn, given, approval, f"somebody else's answer {given.answer_id} is being checked; use a new id"
+        )
     elif len(turn.state.vetting) >= VETTING_LIMIT:
         _refuse(turn, given, approval, "too many answers are being checked at this moment; answer again")
     else:
@@ -70,15 +77,22 @@ def answer(turn: Turn, event: Answered) -> None:
 def vetted(turn: Turn, event: Vetted) -> None:
     """Take or refuse an answer of which governance has said whether it may be given."""
     vetting = event.vetting
-    given = turn.state.vetting.pop(f"{vetting.approval_id}/{vetting.answer_id}", None)
-    if given is None:
+    key = _vetted_under(turn, vetting.approval_id, vetting.answer_id)
+    if key is None:
         return
+    given = turn.state.vetting.pop(key)
     approval = turn.state.approvals.get(given.approval_id)
     refusal = vetting.refusal or refusal_of(approval, given, turn.now)
     if approval is None or refusal is not None:
         _refuse(turn, given, approval, refusal or f"there is no approval {given.approval_id}")
         return
     _take(turn, approval, given, vetting)
+
+
+def _vetted_under(turn: Turn, approval_id: str, answer_id: str) -> str | None:
+    """Return the key of the answer of an id that is being vetted; None if there is none."""
+    about = (approval_id, answer_id)
+    return next((k for k, g in turn.state.vetting.items() if (g.approval_id, g.answer_id) == about), None)
 
 
 def resume(turn: Turn) -> None:

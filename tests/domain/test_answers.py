@@ -156,6 +156,21 @@ class TestWhoMayAnswer:
         assert why(shell).answered_by == "dana"
         assert why(shell).answered_at == shell.now
 
+    def test_two_persons_who_chose_the_same_id_have_both_answered(self) -> None:
+        shell = asked(quorum=2)
+        shell.send(Answered(answer=answer(shell)))
+        shell.send(Answered(answer=no(shell, answer=Answer.REJECT, approver="mara")))
+        assert approval(shell).status is ApprovalStatus.REJECTED
+        assert approval(shell).answered_by == "mara"
+
+    def test_nobody_gets_the_permission_that_was_asked_for_somebody_else(self) -> None:
+        shell = asked()
+        shell.send(Answered(answer=answer(shell, approver="nina")))
+        shell.send(Answered(answer=answer(shell, approver="mallory")))
+        vet(shell)
+        assert approval(shell).approvers == ("nina",)
+        assert sorted(each.accepted for each in shell.state.answers.values()) == [False, True]
+
     def test_an_answer_that_is_being_vetted_travels_to_the_next_run(self) -> None:
         shell = asked()
         shell.send(Answered(answer=answer(shell, approver="nina")))
