@@ -41,12 +41,18 @@ def vet(policies: PolicySet, request: VetRequest, delegations: Sequence[Delegati
     return _asked_today(policies, circle, request)
 
 
-def delegation_problem(policies: PolicySet, delegation: Delegation) -> str | None:
-    """Return why a delegation could never be used; None if it can.
+def delegation_problem(
+    policies: PolicySet, delegation: Delegation, existing: Sequence[Delegation] = ()
+) -> str | None:
+    """Return why a delegation may not be entered, or could never be used; None if it may.
+
+    Somebody who is away may be helped by a colleague, so others can enter it; nobody can take a place for
+    themselves, or pass on one that they hold for somebody.
 
     Args:
         policies: The policy set in force.
         delegation: What somebody wants to enter.
+        existing: Who stands in for whom already, now or later.
     """
     people = policies.people
     for login in (delegation.principal, delegation.delegate, delegation.made_by):
@@ -55,6 +61,11 @@ def delegation_problem(policies: PolicySet, delegation: Delegation) -> str | Non
             return refusal
     if delegation.principal == delegation.delegate:
         return f"{delegation.principal} cannot answer in their own place"
+    maker = delegation.made_by
+    if maker == delegation.delegate:
+        return f"{maker} cannot take the place of {delegation.principal}; they or a colleague must give it"
+    if any(each.delegate == maker and each.principal == delegation.principal for each in existing):
+        return f"{maker} stands in for {delegation.principal} and cannot pass it on"
     if delegation.ends_at <= delegation.starts_at:
         return "it ends before it begins"
     if not any(delegation.principal in members for members in people.groups.values()):

@@ -250,6 +250,8 @@ def test_the_shipped_set_asks_about_everything() -> None:
         ({"delegate": "nobody"}, "nobody is not in people.yaml"),
         ({"principal": "nobody"}, "nobody is not in people.yaml"),
         ({"made_by": "nobody"}, "nobody is not in people.yaml"),
+        ({"made_by": "eve"}, "eve cannot take the place of ada; they or a colleague must give it"),
+        ({"made_by": "dan"}, None),
         ({"delegate": "ada"}, "ada cannot answer in their own place"),
         ({"principal": "finn"}, "finn is in no group of people.yaml, so there is nothing to delegate"),
         ({"ends_at": NOW - HOUR}, "it ends before it begins"),
@@ -267,3 +269,12 @@ def test_a_delegation_that_could_never_be_used_is_told_so(
     else:
         assert problem is not None
         assert problem.startswith(words)
+
+
+def test_whoever_stands_in_for_somebody_cannot_pass_it_on() -> None:
+    onward = delegation("ada", "dan").model_copy(update={"made_by": "eve"})
+
+    problem = delegation_problem(asking(GROUPS, ROUTE), onward, [delegation("ada", "eve")])
+
+    assert problem == "eve stands in for ada and cannot pass it on"
+    assert delegation_problem(asking(GROUPS, ROUTE), onward, [delegation("dan", "eve")]) is None

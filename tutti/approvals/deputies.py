@@ -59,7 +59,8 @@ async def delegate(console: Console, settings: Settings, delegation: Delegation)
     ledger = await Ledger.open(settings.ledger)
     try:
         policies = await _in_force(ledger)
-        problem = delegation_problem(policies, delegation) if policies is not None else None
+        existing = await ledger.delegations(delegation.made_at)
+        problem = delegation_problem(policies, delegation, existing) if policies is not None else None
         if problem is not None:
             raise CommandError(f"nothing was delegated: {problem}")
         await ledger.delegate(delegation)
