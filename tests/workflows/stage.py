@@ -109,6 +109,15 @@ class Stage:
 
         return await until(look, what, patience)
 
+    async def quiet(self) -> None:
+        """Wait until the engine has nothing to do for the account: no task and no activity."""
+
+        async def look() -> bool | None:
+            raw = (await self.handle.describe()).raw_description
+            return not (raw.pending_activities or raw.HasField("pending_workflow_task")) or None
+
+        await until(look, "the engine to have nothing to do")
+
     @property
     def handle(self) -> Any:  # noqa: ANN401 - raw access, for senders that do not know our types
         return self.client.get_workflow_handle(workflow_id(self.account_id))

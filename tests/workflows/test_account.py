@@ -16,6 +16,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from domain import (
     Answer,
+    AnswerCode,
     ApprovalAnswer,
     ApprovalStatus,
     Hold,
@@ -207,7 +208,14 @@ async def test_the_first_answer_wins_and_the_others_learn_who(stage: Stage) -> N
     await stage.propose(wanted("exec-1"))
     given = await answered(stage, "exec-1")
     answers = [
-        given.model_copy(update={"answer_id": f"a{number}", "answer": Answer.REJECT, "comment": "no"})
+        given.model_copy(
+            update={
+                "answer_id": f"a{number}",
+                "answer": Answer.REJECT,
+                "code": AnswerCode.LEGAL,
+                "comment": "no",
+            }
+        )
         if number % 2
         else given.model_copy(update={"answer_id": f"a{number}"})
         for number in range(8)
@@ -223,7 +231,7 @@ async def test_the_first_answer_wins_and_the_others_learn_who(stage: Stage) -> N
 async def test_an_answer_counts_as_a_signal_too(stage: Stage) -> None:
     await set_up(stage)
     await stage.propose(wanted("exec-1"))
-    given = await answered(stage, "exec-1", answer=Answer.REJECT, comment="not now")
+    given = await answered(stage, "exec-1", answer=Answer.REJECT, code="wrong_time", comment="not now")
     await stage.handle.signal("answer_approval_signal", given)
     status = await stage.status_when(lambda s: not s.approvals, "the answer")
     assert status.proposals[0].reason is ReasonCode.APPROVAL_REJECTED

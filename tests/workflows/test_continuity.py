@@ -13,6 +13,7 @@ from temporalio.worker import Replayer
 
 from domain import (
     Answer,
+    AnswerCode,
     ApprovalAnswer,
     Content,
     ProposalStatus,
@@ -123,6 +124,7 @@ async def test_an_answer_keeps_its_result_in_the_next_run(
             answer=Answer.REJECT,
             approver="dana.reyes",
             digest=status.approvals[0].digest,
+            code=AnswerCode.WRONG_TIME,
             comment="not now",
         )
         first = await stage.accounts.answer(stage.account_id, answer)
@@ -224,6 +226,7 @@ async def test_the_ledger_can_be_rebuilt_from_histories(
             lambda s: s.unsent_facts < 50 and any(t.status is TouchStatus.HANDED_OVER for t in s.touches),
             "facts in the ledger",
         )
+        await stage.quiet()
         wanted_counts = await stage.ledger.counts()
         decisions = await stage.ledger.decisions(stage.account_id)
         rebuilt = await Ledger.open(f"sqlite+aiosqlite:///{tmp_path / 'rebuilt.db'}")

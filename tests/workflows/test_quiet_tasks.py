@@ -9,38 +9,25 @@ from temporalio.worker import Replayer
 
 from domain import Answer
 from tests.workflows.approving import THREE, asked_and_idle, at_rest, give, says
-from tests.workflows.stage import Stage, staged
+from tests.workflows.stage import staged
 from workflows import AccountWorkflow, tutti_plugin
 
 ROUNDS = 3
-
-
-async def quiet(stage: Stage) -> None:
-    """Wait until the engine has nothing to do for the account: its last task is over."""
-
-    async def look() -> bool:
-        description = await stage.handle.describe()
-        raw = description.raw_description
-        return not raw.pending_activities and not raw.HasField("pending_workflow_task")
-
-    while not await look():
-        pass
 
 
 async def test_an_answer_to_a_forgotten_account_leaves_a_history_that_replays(
     temporal: WorkflowEnvironment, tmp_path: Path
 ) -> None:
     """Given a worker that keeps no account in memory, and an account whose last task only took in that the
-    ledger has its facts, when an answer comes, then later workers find the same order in its history.
-
-    The engine's library joins the two tasks the first time and splits them later: see `_contract.SHELL`.
+    ledger has its facts, when an answer comes, then later workers find the same order of things in its
+    history. The engine's library joins the two tasks once and splits them later: `workflows._contract.SHELL`.
     """
     replayer = Replayer(workflows=[AccountWorkflow], plugins=[tutti_plugin()])
     async with staged(temporal.client, tmp_path, edits=THREE, max_cached_workflows=0) as stage:
         for number in range(ROUNDS):
             stage.account_id = f"{stage.task_queue}-{number}"
             approval = await asked_and_idle(stage)
-            await quiet(stage)
+            await stage.quiet()
             assert (await give(stage, says(approval, Answer.REJECT))).accepted
             await at_rest(stage)
             history = await stage.handle.fetch_history()
