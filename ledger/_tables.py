@@ -154,13 +154,13 @@ class ApprovalStepRow(FactRow, table=True):
 
 
 class ApprovalAnswerRow(FactRow, table=True):
-    """One answer to an approval, accepted or not; its id is unique within the approval only."""
+    """One answer to an approval, accepted or not; its id is that of its giver and its approval only."""
 
     __tablename__ = "approval_answers"
 
     approval_id: str = Field(primary_key=True)
     answer_id: str = Field(primary_key=True)
-    approver: str
+    approver: str = Field(primary_key=True)
     accepted: bool
 
 

@@ -299,7 +299,7 @@ async def test_nobody_hides_a_changed_row_behind_an_erased_link(ledger: Ledger, 
     [
         ("touches", "status = 'released'"),
         ("touches", "body = json_set(body, '$.touch.channel', 'linkedin')"),
-        ("approval_answers", "approver = 'tom'"),
+        ("approval_answers", "accepted = NOT accepted"),
         ("approvals", "body = json_set(body, '$.approval.answered_by', 'tom')"),
         ("decisions", "body = json_set(body, '$.link', NULL)"),
         ("decisions", "body = json_set(body, '$.link.number', 3)"),

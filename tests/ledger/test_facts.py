@@ -288,3 +288,12 @@ async def test_one_answer_id_on_two_questions_is_two_answers(ledger: Ledger, que
 
     asked = query("SELECT approval_id FROM approval_answers ORDER BY seq")
     assert asked == [(first.answer.approval_id,), ("p2:a1",)]
+
+
+async def test_one_answer_id_of_two_persons_is_two_answers(ledger: Ledger, query: Query) -> None:
+    first, second = f.answer_fact(1), f.answer_fact(2)
+    of_another = second.answer.model_copy(update={"approver": "tom.okafor"})
+    await ledger.record(f.batch(first, second.model_copy(update={"answer": of_another})))
+
+    told = query("SELECT approver FROM approval_answers ORDER BY seq")
+    assert told == [(first.answer.approver,), ("tom.okafor",)]

@@ -73,7 +73,7 @@ def _answers_known_by(*keys: str) -> None:
         _number("seq"),
         _moment("at"),
         _whole(),
-        _text("approver"),
+        _text("approver", key="approver" in keys),
         sa.Column("accepted", sa.Boolean(), nullable=False),
     )
     columns = "account_id, approval_id, answer_id, seq, at, body, approver, accepted"
@@ -88,7 +88,8 @@ def _answers_known_by(*keys: str) -> None:
 
 
 def upgrade() -> None:
-    _answers_known_by("approval_id", "answer_id")  # an answer's id is unique within its approval only
+    # An answer's id is chosen by its giver, and is one of its approval only.
+    _answers_known_by("approval_id", "answer_id", "approver")
     with op.batch_alter_table("approvals") as approvals:
         for column in _inbox():
             approvals.add_column(column)
