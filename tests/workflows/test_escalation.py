@@ -66,6 +66,9 @@ default_route:
     - {after: 16h, to: executives}
   answer_within: 20h
   on_expiry: deny
+
+exceptions:
+  ambiguity: {id: about-readings, group: revenue-operations, answer_within: 1d}
 """,
 }
 OPEN, CLOSE = time(9), time(17)
