@@ -15,7 +15,7 @@ from activities.channels._contract import clean
 from activities.channels._mime import UnsendableError
 from activities.notices import EVERYBODY, Delivery, NoticeChat, NoticeMail, Wording, wording_of
 from activities.policies import PolicyKeeper
-from domain import Notice, NoticeReport
+from domain import Notice, NoticeReport, Occasion
 from ledger import Ledger, NoticeAbout, NoticeClaim, NoticeKey, NoticeStatus, NoticeTurn
 
 Addresses = Callable[[], Awaitable[Mapping[str, str]]]
@@ -153,6 +153,8 @@ class Notifying:
         told = []
         async with mail.conversation(until) as conversation:
             for login in dict.fromkeys(notice.to):
+                if login not in addresses and notice.occasion is Occasion.ANSWERED:
+                    continue  # of those whose proposal it was, agents read no mail
 
                 async def send(first: str | None, login: str = login) -> Delivery:
                     letter = mail.compose(

@@ -38,7 +38,9 @@ from domain._validity import refusal_of
 from domain._vocabulary import ProposalStatus, ReasonCode
 
 VETTING_LIMIT = 100
-"""Answers that may be on their way to governance at the same time."""
+"""Answers that may be on their way to governance at the same time..."""
+VETTING_BYTES = 200_000
+"""... and how large all of them may be: an answer can hold a whole text, and travels with the account."""
 
 
 def answer_key(given: ApprovalAnswer) -> str:
@@ -67,11 +69,15 @@ def answer(turn: Turn, event: Answered) -> None:
         _refuse(
             turn, given, approval, f"somebody else's answer {given.answer_id} is being checked; use a new id"
         )
-    elif len(turn.state.vetting) >= VETTING_LIMIT:
+    elif len(turn.state.vetting) >= VETTING_LIMIT or _vetted_bytes(turn) > VETTING_BYTES:
         _refuse(turn, given, approval, "too many answers are being checked at this moment; answer again")
     else:
         turn.state.vetting[key] = given
         turn.effects.append(_vet(turn, approval, given))
+
+
+def _vetted_bytes(turn: Turn) -> int:
+    return sum(len(each.model_dump_json().encode()) for each in turn.state.vetting.values())
 
 
 def vetted(turn: Turn, event: Vetted) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 
 from domain import _asking as asking
 from domain._approval import Approval, ApprovalAnswer, ExceptionAsk
@@ -16,6 +17,8 @@ from domain._state import AccountState, OpenProposal, ReadingQuestion
 from domain._turn import Turn
 from domain._vocabulary import ProposalStatus, ReasonCode, Stage
 
+LOOK_AGAIN_AFTER = timedelta(hours=12)
+"""When somebody is looked for again who could settle a doubt: the next day most people are back."""
 ASKS_LIMIT = 100
 """Exceptions besides actions that may wait for people at the same time."""
 
@@ -27,7 +30,8 @@ def raise_what_is_new(turn: Turn) -> None:
         return
     if ExceptionKind.IN_DOUBT in state.asks_about:
         for touch_id, doubt in tuple(state.in_doubt.items()):
-            if doubt.asked_at is None and _has_room(state):
+            waits = doubt.again_at is not None and doubt.again_at > turn.now
+            if doubt.asked_at is None and not waits and _has_room(state):
                 state.in_doubt[touch_id] = doubt.model_copy(update={"asked_at": turn.now})
                 _raise(turn, _doubt(turn, touch_id))
     if ExceptionKind.CONFLICT in state.asks_about:
@@ -155,6 +159,10 @@ def apply_routes(turn: Turn, event: Ruled, asked_ids: tuple[str, ...]) -> None:
         else:
             why = ruling.unroutable.get(approval_id, "no policy says whom to ask")
             turn.refuse("exception", f"{approval_id} ({asked.kind.value}): {why}")
+            doubt = turn.state.in_doubt.get(asked.touch_id or "")
+            if doubt is not None:
+                later = {"asked_at": None, "again_at": turn.now + LOOK_AGAIN_AFTER}
+                turn.state.in_doubt[doubt.touch.touch_id] = doubt.model_copy(update=later)
     _ask_about_readings(turn, ruling.ambiguity)
 
 
@@ -239,9 +247,39 @@ def _wake(turn: Turn, reason: ReasonCode) -> None:
 
 
 def after_expiry(turn: Turn, approval: Approval) -> None:
-    """Have what waited for an answer about the readings ruled again, now that none came."""
+    """Go on when nobody answered: rule again on what waited for it, and ask again for a review."""
     if approval.kind is ExceptionKind.AMBIGUITY:
         _wake(turn, ReasonCode.AMBIGUOUS)
+    if approval.kind is ExceptionKind.REVIEW and ExceptionKind.REVIEW in turn.state.asks_about:
+        _review_again(turn, approval)
+
+
+def _review_again(turn: Turn, approval: Approval) -> None:
+    """Ask for a review that nobody has given: it is mandatory, so it ends with an answer alone."""
+    first, _, times = approval.approval_id.rpartition(":r")
+    asked = ExceptionAsk(
+        approval_id=f"{first}:r{int(times or 1) + 1}",
+        kind=ExceptionKind.REVIEW,
+        digest=approval.digest,
+        reason=approval.reason,
+        message=approval.message,
+        raised_at=turn.now,
+        proposal_id=approval.proposal_id,
+        actor=approval.actor,
+        action=approval.action,
+        channel=approval.channel,
+        value=approval.value,
+        # Whoever broke the glass is among them.
+        approved_by=approval.route.excluded,
+    )
+    _raise(turn, asked)
+
+
+def dues(state: AccountState) -> Iterable[tuple[datetime, str]]:
+    """Yield when somebody is looked for again who could settle a doubt, with a phrase for operators."""
+    for touch_id, doubt in state.in_doubt.items():
+        if doubt.asked_at is None and doubt.again_at is not None:
+            yield doubt.again_at, f"look again for somebody to settle {touch_id}"
 
 
 def resolve(turn: Turn, approval: Approval, given: ApprovalAnswer) -> None:

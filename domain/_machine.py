@@ -152,7 +152,7 @@ def next_due(state: AccountState) -> Due | None:
         Due(hold.expires_at, f"hold {hold.hold_id} ends") for hold in state.holds.values() if hold.expires_at
     ]
     dues += [Due(e.since + EARLY_PATIENCE, "give up an early outcome") for e in state.early.values()]
-    dues += [Due(*due) for due in (*asking.dues(state), *noticing.dues(state))]
+    dues += [Due(*due) for due in (*asking.dues(state), *noticing.dues(state), *exceptions.dues(state))]
     for item in state.open.values():
         if item.status is ProposalStatus.IN_FLIGHT:
             continue

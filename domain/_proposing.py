@@ -35,6 +35,8 @@ from domain._state import (
 from domain._turn import Turn
 from domain._vocabulary import ProposalStatus, ReasonCode, Verdict
 
+SEEDS_LIMIT = 5
+"""Planted tests open at a time: they take places of real proposals."""
 SHORTEST_DEFERRAL = timedelta(seconds=1)
 """A deferral always moves forward, whatever governance answered."""
 _WAITING = frozenset({ProposalStatus.DEFERRED, ProposalStatus.PENDING_APPROVAL})
@@ -89,9 +91,13 @@ def open_proposal(turn: Turn, proposal: Proposal, *, seeded_by: str | None = Non
         if known != digest:
             turn.refuse("proposal", conflict_message(proposal.proposal_id))
         return
-    said = sum(len(item.proposal.content.model_dump_json().encode()) for item in turn.state.open.values())
+    said = sum(len(item.proposal.model_dump_json().encode()) for item in turn.state.open.values())
     if len(turn.state.open) >= OPEN_LIMIT or said > OPEN_BYTES:
         turn.refuse("proposal", f"{proposal.proposal_id}: too many proposals are open on this account")
+        return
+    planted = sum(item.seeded_by is not None for item in turn.state.open.values())
+    if seeded_by is not None and planted >= SEEDS_LIMIT:
+        turn.refuse("seed", f"{proposal.proposal_id}: at most {SEEDS_LIMIT} planted tests are open at a time")
         return
     latest = turn.now + PROPOSAL_LIFE
     item = OpenProposal(

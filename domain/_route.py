@@ -84,6 +84,8 @@ class ApprovalRoute(Frozen):
     """For how long the same may be approved in advance at most; None: not at all."""
     window_touches: Annotated[int, Field(ge=1)] | None = None
     """How many touches may be approved in advance at most; None: none."""
+    window_segments: tuple[ShortText, ...] = ()
+    """Segments for whose accounts something may be approved in advance."""
 
 
 def seats_filled(spoken_for: Sequence[frozenset[str]]) -> int:

@@ -66,7 +66,7 @@ CASE_LIMIT = 50
 READING_LIMIT = 100
 OPEN_LIMIT = 200
 OPEN_BYTES = 400_000
-"""Text of all open proposals together: all of an account travels in one payload at continue-as-new."""
+"""All open proposals together: all of an account travels in one payload at continue-as-new."""
 CONSULT_LIMIT = 50
 """Proposals judged in one consultation; those beyond it, the latest, are judged right after."""
 EXIT_REACH = timedelta(days=1)
@@ -97,6 +97,8 @@ class InDoubt(Frozen):
     raised_at: Moment
     asked_at: Moment | None = None
     """When people were asked about it."""
+    again_at: Moment | None = None
+    """When somebody is looked for again, because nobody could be asked."""
 
 
 class EarlyOutcome(Frozen):

@@ -78,6 +78,9 @@ def _refusal_of_window(approval: Approval, given: ApprovalAnswer) -> str | None:
         return "where several must agree, nothing can be approved in advance"
     if route.window_days is None or route.window_touches is None:
         return f"{route.route_id or 'this route'} lets nothing be approved in advance"
+    if window.segment is not None and window.segment not in route.window_segments:
+        known = in_words(route.window_segments) or "none"
+        return f"there is no segment {window.segment!r} in approvals.yaml; there is {known}"
     if approval.template is None:
         return "it is made from no template, so nobody can tell what would be the same"
     if window.days > route.window_days or window.at_most > route.window_touches:

@@ -338,6 +338,8 @@ def exception_route(
 ) -> ApprovalRoute | str:
     """Return whom to ask about an exception that is no approval of an action, or why nobody can be asked."""
     route = approvals.exceptions.get(kind)
+    if kind is ExceptionKind.REVIEW and approvals.break_glass is not None:
+        route = approvals.break_glass.review
     if route is None:
         return f"approvals.yaml does not say whom to ask about {_WORDS[kind]}"
     found = ask(route, circle, request.now)

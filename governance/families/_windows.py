@@ -127,7 +127,13 @@ def bounded(windows: Windows, case: Case, uses: tuple[Use, ...], route: Approval
     """Return a route with how much may be approved in advance on it."""
     if not _open_to(windows, case, uses, route):
         return route
-    return route.model_copy(update={"window_days": windows.length.days, "window_touches": windows.at_most})
+    return route.model_copy(
+        update={
+            "window_days": windows.length.days,
+            "window_touches": windows.at_most,
+            "window_segments": tuple(sorted(windows.segments)),
+        }
+    )
 
 
 def _open_to(windows: Windows, case: Case, uses: tuple[Use, ...], route: ApprovalRoute) -> bool:

@@ -36,7 +36,7 @@ from domain import (
     view_proposal,
 )
 from tests.builders import START, Shell, decide, proposal, signal
-from tests.domain.questions import approval, asked, details, due_route, facts, no, steps, vet, why
+from tests.domain.questions import approval, asked, details, due_route, facts, no, routed, steps, vet, why
 from tests.domain.situations import answer
 
 CLAIM = Use(kind=UseKind.CLAIM, name="soc2-certified", version="v1")
@@ -261,6 +261,17 @@ class TestBrokenGlass:
         assert review.route.approvers == ("rita",)
         assert "olga broke the glass" in review.message
 
+    def test_a_review_that_nobody_gives_is_asked_for_again(self) -> None:
+        shell = asked()
+        self.broken(shell)
+        vet(shell, review=due_route(approvers=("rita",), excluded=("olga", "tom")))
+        routed(shell, {"p1": Verdict.SUPPRESS})
+        shell.state.asks_about = (ExceptionKind.REVIEW,)
+        shell.wait(hours=30)
+        (again,) = shell.consultation().asks
+        assert again.approval_id == "p1:a1:r2"
+        assert again.approved_by == ("olga", "tom"), "none of them reviews it"
+
     def test_without_a_reviewer_nobody_breaks_it(self) -> None:
         shell = asked()
         self.broken(shell)
@@ -280,7 +291,7 @@ class TestWindows:
         return WindowAsk.model_validate({"days": 7, "at_most": 50} | changes)
 
     def test_an_approval_in_advance_becomes_a_grant_for_the_template(self) -> None:
-        shell = asked_about_a_template(window_days=14, window_touches=100)
+        shell = asked_about_a_template(window_days=14, window_touches=100, window_segments=("dach",))
         shell.send(Answered(answer=answer(shell, window=self.window(segment="dach"))))
         (grant,) = [fact.grant for fact in facts(shell) if isinstance(fact, WindowFact)]
         assert (grant.template, grant.version, grant.segment) == ("first-mail", "v1", "dach")
@@ -294,6 +305,11 @@ class TestWindows:
         [
             ({}, {}, "lets nothing be approved in advance"),
             ({"window_days": 3, "window_touches": 100}, {}, "at most 100 touches in 3 days"),
+            (
+                {"window_days": 14, "window_touches": 100},
+                {"segment": "nowhere"},
+                "there is no segment 'nowhere'",
+            ),
             ({"window_days": 14, "window_touches": 10}, {}, "at most 10 touches"),
         ],
     )

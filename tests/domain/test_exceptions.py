@@ -124,6 +124,32 @@ class TestDoubts:
         assert not shell.state.asks
 
 
+def nobody_to_ask(shell: Shell) -> None:
+    """Rule, and find nobody to ask."""
+    request = shell.consultation()
+    ruling = decide(request, {})
+    update = {
+        "asks_about": (ExceptionKind.IN_DOUBT,),
+        "unroutable": dict.fromkeys((each.approval_id for each in request.asks), "everybody is on leave"),
+    }
+    shell.send(Ruled(ruling=ruling.model_copy(update=update)))
+
+
+def test_a_doubt_that_nobody_could_be_asked_about_is_asked_about_again() -> None:
+    shell = Shell()
+    shell.propose(proposal())
+    shell.wait(seconds=3)
+    routed(shell, {"p1": Verdict.ALLOW})
+    shell.deliver(ReceiptStatus.UNKNOWN)
+    nobody_to_ask(shell)
+    assert shell.state.refusals == 1
+    assert not shell.state.asks
+
+    shell.wait(hours=12)
+    routed(shell, {})
+    assert approval(shell, ExceptionKind.IN_DOUBT).status is ApprovalStatus.PENDING
+
+
 class TestConflicts:
     def starved(self) -> Shell:
         shell = Shell()
@@ -347,6 +373,13 @@ class TestSeeds:
         assert card is not None
         assert "audit.anna" not in card.model_dump_json()
         assert "seed" not in card.model_dump_json().lower()
+
+    def test_few_are_open_at_a_time(self) -> None:
+        shell = Shell()
+        for number in range(7):
+            shell.send(Seeded(proposal=proposal(f"s{number}"), seeded_by="audit.anna"))
+        assert len(shell.state.open) == 5
+        assert shell.state.refusals == 2
 
     def test_it_displaces_nothing(self) -> None:
         shell = Shell()
