@@ -44,6 +44,7 @@ from domain._base import (
     Share,
     ShortText,
     ZoneName,
+    visible,
 )
 from domain._bulk import BULK_LIMIT, bulk_refusal
 from domain._canonical import contact_key, digest_of, person_key, short_key
@@ -423,6 +424,7 @@ __all__ = [
     "timeline",
     "view_proposal",
     "view_status",
+    "visible",
     "where_it_is",
     "withdrawal_refusal",
 ]

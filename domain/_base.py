@@ -22,6 +22,10 @@ from pydantic import (
 _ZONES = frozenset(available_timezones())
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 _CONTROL = re.compile(r"[\x00-\x1f]")
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+"""Controls, characters without width, and those that turn the direction of writing; not tab and line end."""
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(s|m|h|d)")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)
@@ -72,6 +76,11 @@ def _duration(value: object) -> timedelta:
 def one_line(text: str, limit: int = 300) -> str:
     """Return text as a `ShortText`: control characters become spaces, the rest is cut at the limit."""
     return _CONTROL.sub(" ", text)[:limit]
+
+
+def visible(text: str) -> str:
+    """Make visible what could hide or reorder words: an approver must see what the reader would not."""
+    return _UNSEEN.sub(lambda match: f"[U+{ord(match[0]):04X}]", text.replace("\r\n", "\n"))
 
 
 def in_words(names: Sequence[str]) -> str:

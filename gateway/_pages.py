@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from activities.notices import AnswerTicket
-from domain import Answer, AnswerCode, ExceptionCard, ExceptionKind, Settlement, Stage
+from domain import Answer, AnswerCode, ExceptionCard, ExceptionKind, Settlement, Stage, visible
 from gateway._answer_form import LONGEST_COMMENT, Complaints, Filled, offered
 
 _TEMPLATES: Final = Path(__file__).with_name("templates")
@@ -208,8 +208,14 @@ def _amount(value: float) -> str:
     return f"{value:,.2f}".removesuffix(".00")
 
 
+def _shown(value: object) -> object:
+    """Show what hides or turns words as what it is; what is markup already is the page's own."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 def _environment() -> Environment:
     environment = Environment(
+        finalize=_shown,
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,

@@ -129,10 +129,10 @@ def _lines(notice: Notice, wording: Wording) -> list[str]:
         lines += [
             f"Due: {clock(due)}",
             f"No answer: {wording.silence}",
-            f"Answer in your mail or with: tutti inbox ({approval.approval_id})",
+            f"Answer in your mail or with: tutti inbox ({notice.account_id}/{approval.approval_id})",
         ]
     else:
-        lines.append(f"Question: {approval.approval_id}")
+        lines.append(f"Question: {notice.account_id}/{approval.approval_id}")
     return lines
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +17,7 @@ from domain import (
     Occasion,
     Risk,
     RuleHit,
+    visible,
 )
 
 OPEN_OCCASIONS: Final = frozenset({Occasion.REQUESTED, Occasion.REMINDER, Occasion.ESCALATED})
@@ -26,10 +26,6 @@ YES_OR_NO: Final = frozenset({ExceptionKind.ACTION, ExceptionKind.CONFLICT, Exce
 """What a reply of one word can answer; the rest needs a page."""
 
 _LONGEST_NAME: Final = 80
-_UNSEEN: Final = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
-)
-"""Controls, characters without width, and those that turn the direction of writing; not tab and line end."""
 _ASKED: Final = {
     ExceptionKind.ACTION: "Approval needed",
     ExceptionKind.AMBIGUITY: "Readings disagree",
@@ -89,15 +85,15 @@ def wording_of(notice: Notice) -> Wording:
         message=clean(notice.message),
         glance=tuple((name, clean(value)) for name, value in _glance(notice) if value),
         said=tuple(
-            (name, clean(value))
+            (clean(visible(name)), clean(visible(value)))
             for name, value in (
                 ("Subject", content.subject or "" if content is not None else ""),
                 *(content.fields.items() if content is not None else ()),
             )
             if value
         ),
-        paragraphs=paragraphs_of(_printable(content.text)) if content is not None else (),
-        source=_printable(content.html or "") if content is not None else "",
+        paragraphs=paragraphs_of(visible(content.text)) if content is not None else (),
+        source=visible(content.html or "") if content is not None else "",
         circumstances=tuple((clean(name), clean(value)) for name, value in _circumstances(card)),
         rules=tuple(
             (_rule(hit), clean(hit.message)) for hit in (card.decision.hits if card.decision else ())
@@ -193,8 +189,3 @@ def _silence(card: ExceptionCard) -> str:
             return each.text
     route = card.approval.route
     return f"If nobody answers by {clock(route.expires_at)}: {words(route.on_expiry)}. Silence never allows."
-
-
-def _printable(text: str) -> str:
-    """Make visible what could hide or reorder words: an approver must see what the reader would not."""
-    return _UNSEEN.sub(lambda match: f"[U+{ord(match[0]):04X}]", text.replace("\r\n", "\n"))

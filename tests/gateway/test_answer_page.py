@@ -439,7 +439,7 @@ async def test_an_answer_whose_confirmation_is_lost_may_be_sent_again(
     await desk.answers(1)
 
 
-EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{7*7}}</style></title>&amp;"
+EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{7*7}}</style></title>&amp;\u202e\u200b"
 
 
 async def test_markup_in_whatever_field_is_only_text(front: Desk) -> None:
@@ -468,6 +468,8 @@ async def test_markup_in_whatever_field_is_only_text(front: Desk) -> None:
     assert "<script" not in page.text
     assert "<img" not in page.text
     assert "{{7*7}}" in page.text
+    assert "[U+202E][U+200B]" in page.text
+    assert "\u202e" not in page.text
     assert page.text.count("</style>") == page.text.count("</title>") == 1
     assert "set-cookie" not in page.headers
     for tag in re.findall(r"<[^>]*>", re.sub(r"<style>.*?</style>", "", page.text, flags=re.DOTALL)):

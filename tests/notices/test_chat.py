@@ -42,7 +42,7 @@ async def test_a_request_is_posted_once_for_all(ledger: Ledger) -> None:
     ((path, body),) = chat.got
     assert path == "/hooks/secret"
     assert body["text"].startswith("Approval needed: send email for Northwind\n")
-    for said in ("tutti inbox", "p-1/r-2", "Account: Northwind (northwind)", "sales-leadership"):
+    for said in ("tutti inbox", "northwind/p-1/r-2", "Account: Northwind (northwind)", "sales-leadership"):
         assert said in body["text"]
     assert [block["type"] for block in body["blocks"]] == ["header", "section"]
 

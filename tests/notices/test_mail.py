@@ -211,13 +211,16 @@ async def test_a_hostile_account_name_stays_text(ledger: Ledger) -> None:
 async def test_hidden_characters_of_the_content_are_shown(ledger: Ledger) -> None:
     card = a_card()
     assert card.proposal is not None
-    hidden = card.proposal.content.model_copy(update={"text": "pay\u202eecno\u200b now\ttab"})
+    hidden = card.proposal.content.model_copy(
+        update={"text": "pay\u202eecno\u200b now\ttab", "subject": "Pay\u202e now"}
+    )
     card = card.model_copy(update={"proposal": card.proposal.model_copy(update={"content": hidden})})
     async with mail_server() as relay:
         await tell(notifying(ledger, mail=mail_to(relay.port)), a_notice(card=card))
 
     (message,) = messages(relay)
     assert "pay[U+202E]ecno[U+200B] now\ttab" in content(message, "plain")
+    assert "Subject: Pay[U+202E] now" in content(message, "plain")
     assert "pay[U+202E]ecno[U+200B] now\ttab" in content(message, "html")
 
 

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.text import Text
 
-from domain import ApprovalStatus, Content, ExceptionCard, Proposal, Touch
+from domain import ApprovalStatus, Content, ExceptionCard, Proposal, Touch, visible
 from tutti.approvals.wording import when
 from tutti.render import clock, entries, plain, words
 
@@ -61,11 +61,11 @@ def _amounts(proposal: Proposal) -> Iterator[tuple[str, str]]:
 def _content(content: Content) -> RenderableType:
     lines: list[RenderableType] = []
     if content.subject:
-        lines.append(Text(plain(content.subject), "bold"))
+        lines.append(Text(visible(content.subject), "bold"))
     if content.text:
-        lines.append(Text(plain(content.text.rstrip())))
+        lines.append(Text(visible(content.text.rstrip())))
     lines += [
-        Text.assemble((f"{plain(name)}: ", "dim"), plain(value)) for name, value in content.fields.items()
+        Text.assemble((f"{visible(name)}: ", "dim"), visible(value)) for name, value in content.fields.items()
     ]
     if content.html is not None:
         lines.append(

@@ -17,6 +17,7 @@ from domain import (
     Door,
     ExceptionCard,
     StepKind,
+    visible,
 )
 from ledger import Ledger, LedgerError
 from tutti.approvals.card import drawn, ended, told_trail
@@ -70,7 +71,7 @@ async def show_html(console: Console, question: QuestionId) -> None:
     card = await AccountClient(await connect()).card(*question)
     source = card.proposal.content if card.proposal is not None else card.touch
     html = source.html if source is not None else None
-    console.print(plain(html or "there is no HTML version"), markup=False, highlight=False, soft_wrap=True)
+    console.print(visible(html or "there is no HTML version"), markup=False, highlight=False, soft_wrap=True)
 
 
 async def _show_record(console: Console, settings: Settings, question: QuestionId, *, as_json: bool) -> bool:
