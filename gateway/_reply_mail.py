@@ -44,6 +44,12 @@ _SEPARATOR: Final = re.compile(r"\s*(-{3,}.{0,60}-{3,}|_{10,}|-{5,})\s*")
 _HEADER_BLOCK: Final = re.compile(r"(?i:(?!\s*reject))\s*\*?[A-Z][\w-]{1,14}\*?\s?:\*?\s.*@.*")
 _SIGNATURE: Final = re.compile(r"-- ?")
 _APPROVE: Final = re.compile(r"approve\.?", re.IGNORECASE)
+_RESERVATION: Final = re.compile(
+    r"\b(but|only|if|unless|until|except|without|provided|not|don.t|no|never|wait|hold|stop|change"
+    r"|instead|reject|however|first|after|before)\b",
+    re.IGNORECASE,
+)
+"""Words below an `approve` that may take it back; a yes by mail is plain, everything else is for the page."""
 _APPROVE_BEGINS: Final = re.compile(r"\W*(approve|reject)\b", re.IGNORECASE)
 _REJECT: Final = re.compile(
     r"reject(?:\s+(?P<code>[a-z_]{1,30}))?\s*:\s*(?P<why>\S.*)", re.IGNORECASE | re.DOTALL
@@ -129,7 +135,8 @@ def understood(text: str) -> Said | None:
     """Return what the own text of a reply says; None if its first paragraph is no answer.
 
     `approve` alone approves: "I approve", "approve?" and "approve, but not before Monday" do not.
-    `reject: why` and `reject CODE: why` reject. What follows after an empty line does not matter.
+    `reject: why` and `reject CODE: why` reject. What follows after an empty line is greeting or signature,
+    unless it takes something back: then nobody can tell what was meant.
     """
     lines = [line.strip(" \t\u00a0\ufeff\u200b") for line in text.splitlines()]
     start = next((number for number, line in enumerate(lines) if line), None)
@@ -138,7 +145,8 @@ def understood(text: str) -> Said | None:
     end = next((number for number in range(start, len(lines)) if not lines[number]), len(lines))
     paragraph = " ".join(lines[start:end])
     if _APPROVE.fullmatch(paragraph):
-        return Said(answer=Answer.APPROVE)
+        taken_back = any(_RESERVATION.search(line) for line in lines[end:])
+        return None if taken_back else Said(answer=Answer.APPROVE)
     rejected = _REJECT.fullmatch(paragraph)
     if rejected is None:
         return None

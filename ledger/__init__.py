@@ -6,7 +6,7 @@ rulings themselves are owned by this room, because they outlive and span account
 """
 
 from ledger._claims import Claim, ClaimState, OpenClaim
-from ledger._cross_check import Place, RowInLog, fact_of, places_of
+from ledger._cross_check import GrantRow, Place, RowInLog, fact_of, grant_row_of, places_of
 from ledger._decision_log import LogEntry, LogHead, LogKey
 from ledger._errors import LedgerError, LedgerFault
 from ledger._health import Question
@@ -29,6 +29,7 @@ from ledger._underway import Underway, Whereabouts
 __all__ = [
     "Claim",
     "ClaimState",
+    "GrantRow",
     "HitCounts",
     "Inbox",
     "InboxFilter",
@@ -61,5 +62,6 @@ __all__ = [
     "Underway",
     "Whereabouts",
     "fact_of",
+    "grant_row_of",
     "places_of",
 ]

@@ -11,7 +11,7 @@ from sqlalchemy import Column, String, exists, select, type_coerce, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
-from domain import Frozen, LedgerFact, Link, ReceiptStatus, chained, digest_of, read_body
+from domain import Frozen, LedgerFact, Link, ReceiptStatus, WindowGrant, chained, digest_of, read_body
 from ledger._claims import OpenClaim
 from ledger._facts import GOVERNED, rows_of
 from ledger._tables import (
@@ -30,6 +30,7 @@ from ledger._tables import (
     Row,
     SettlementRow,
     TouchRow,
+    WindowGrantRow,
     table_of,
 )
 from ledger._types import UtcDateTime, stored_moment
@@ -49,6 +50,7 @@ CHECKED: Final[tuple[type[FactRow], ...]] = (
 )
 """Tables whose rows are facts of the decision log, each as it stands now."""
 
+_FOUND_BY: Final = ("segment", "actor", "action", "channel", "template", "version", "at_most")
 _FACT: TypeAdapter[LedgerFact] = TypeAdapter(LedgerFact)
 _AT_ONCE: Final = 500
 
@@ -120,6 +122,52 @@ async def rows_in_log(connection: AsyncConnection, accounts: Sequence[str]) -> l
         rows = (await connection.execute(wanted)).mappings()
         found.extend(_row_in_log(row, dict(values)) for values in rows)
     return found
+
+
+class GrantRow(NamedTuple):
+    """A window approval as rulings read it: what is stored, whether or not any log tells of it."""
+
+    account_id: str
+    grant_id: str
+    read_as: tuple[str, ...]
+    """The columns that grants are found by, and the body without what changes later."""
+
+
+async def grant_rows(connection: AsyncConnection, accounts: Sequence[str]) -> list[GrantRow]:
+    """See `Ledger.grant_rows`."""
+    table = table_of(WindowGrantRow)
+    columns = [
+        type_coerce(table.c[name], String).label(name)
+        for name in ("account_id", "grant_id", *_FOUND_BY, "ends_at", "body")
+    ]
+    rows = (await connection.execute(select(*columns).where(table.c.account_id.in_(accounts)))).mappings()
+    return [
+        GrantRow(
+            account_id=str(row["account_id"]),
+            grant_id=str(row["grant_id"]),
+            read_as=(
+                *(str(row[name]) for name in _FOUND_BY),
+                str(stored_moment(row["ends_at"])),
+                _plain(str(row["body"])),
+            ),
+        )
+        for row in rows
+    ]
+
+
+def grant_row_of(account_id: str, grant: WindowGrant) -> GrantRow:
+    """Return the row in which a grant of the log should stand."""
+    said = (str(getattr(grant, name)) for name in _FOUND_BY)
+    read_as = (*said, str(grant.ends_at), _plain(grant.model_dump_json()))
+    return GrantRow(account_id, grant.grant_id, read_as)
+
+
+def _plain(body: str) -> str:
+    try:
+        grant = WindowGrant.model_validate_json(body)
+    except ValidationError:
+        return "unreadable"
+    return grant.model_copy(update={"used": 0, "revoked_by": None, "revoked_at": None}).model_dump_json()
 
 
 async def accounts_beside_the_log(connection: AsyncConnection) -> list[str]:

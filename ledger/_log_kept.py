@@ -13,7 +13,7 @@ from ledger import (
     _decision_log,
 )
 from ledger._claims import OpenClaim
-from ledger._cross_check import RowInLog
+from ledger._cross_check import GrantRow, RowInLog
 from ledger._database import Database
 from ledger._decision_log import LogEntry, LogHead, LogKey
 
@@ -48,6 +48,11 @@ class LogKept(Database):
         """Return all rows of some accounts that should be in their decision logs, each with what it says."""
         async with self._reading("compare the tables with the decision log") as connection:
             return await _cross_check.rows_in_log(connection, accounts)
+
+    async def grant_rows(self, accounts: Sequence[str]) -> list[GrantRow]:
+        """Return all window approvals of some accounts as rulings would read them."""
+        async with self._reading("compare window approvals with the decision log") as connection:
+            return await _cross_check.grant_rows(connection, accounts)
 
     async def accounts_beside_the_log(self) -> list[str]:
         """Return ids of accounts that have rows of the log's kinds and no decision log at all."""

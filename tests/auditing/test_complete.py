@@ -13,7 +13,18 @@ import pytest
 from temporalio.testing import WorkflowEnvironment
 
 from activities.channels._mime import message_id_of
-from domain import Answer, ApprovalAnswer, ProposalStatus, ReceiptStatus, TouchStatus
+from domain import (
+    Answer,
+    ApprovalAnswer,
+    ChainHead,
+    FactBatch,
+    ProposalStatus,
+    ReceiptStatus,
+    TouchStatus,
+    WindowFact,
+    WindowGrant,
+)
+from domain._chain import next_link
 from ledger import Ledger
 from tests.auditing import accounts as a
 from tests.auditing.conftest import Query
@@ -157,3 +168,66 @@ async def test_what_was_written_before_there_was_a_log_is_no_fault(tmp_path: Pat
         assert await found(ledger) == []
     finally:
         await ledger.close()
+
+
+async def test_an_objection_that_is_gone_from_the_store_is_found(ledger: Ledger, query: Query) -> None:
+    await ledger.record(FactBatch(account_id="northwind", facts=a.lived()))
+    assert await found(ledger) == []
+    query("DELETE FROM suppressions")
+    assert set(await found(ledger)) == {(What.NOT_IN_TABLES, "northwind")}
+
+
+GRANT = WindowGrant(
+    grant_id="northwind/p1:a1",
+    account_id="northwind",
+    segment="mid-market",
+    actor="sdr-agent",
+    action="send_email",
+    channel="email",
+    template="first-mail",
+    version="v1",
+    at_most=50,
+    starts_at=a.MONDAY,
+    ends_at=a.MONDAY + timedelta(days=7),
+    given_by=("dana.reyes",),
+)
+
+
+async def with_a_window(ledger: Ledger) -> None:
+    """Given an account on which somebody approved the same in advance."""
+    facts = a.lived()
+    last = max((fact.link for fact in facts if fact.link is not None), key=lambda link: link.number)
+    fact = WindowFact(seq=facts[-1].seq + 1, at=a.MONDAY + timedelta(days=41), grant=GRANT)
+    head = ChainHead(number=last.number, digest=last.digest)
+    linked = fact.model_copy(update={"link": next_link("northwind", head, fact)})
+    await ledger.record(FactBatch(account_id="northwind", facts=(*facts, linked)))
+    assert await found(ledger) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ("DELETE FROM window_grants", What.NOT_IN_TABLES),
+        ("UPDATE window_grants SET segment = 'everybody'", What.NOT_IN_LOG),
+        ("UPDATE window_grants SET ends_at = '2099-01-01 00:00:00.000000'", What.NOT_IN_LOG),
+        ("UPDATE window_grants SET ends_at = 'never'", What.NOT_IN_LOG),
+        (
+            "UPDATE window_grants SET body = json_set(body, '$.given_by', json('[\"mallory\"]'))",
+            What.NOT_IN_LOG,
+        ),
+        ("UPDATE window_grants SET body = '{'", What.NOT_IN_LOG),
+        ("UPDATE window_grants SET grant_id = 'northwind/p9:a1'", What.NOT_IN_LOG),
+    ],
+)
+async def test_a_window_approval_that_nobody_gave_is_found(
+    ledger: Ledger, query: Query, change: str, what: What
+) -> None:
+    await with_a_window(ledger)
+    query(change)
+    assert (what, "northwind") in await found(ledger)
+
+
+async def test_a_window_that_was_taken_back_is_in_order(ledger: Ledger) -> None:
+    await with_a_window(ledger)
+    await ledger.revoke_window(GRANT.grant_id, by="dana.reyes", at=a.MONDAY + timedelta(days=1))
+    assert await found(ledger) == []

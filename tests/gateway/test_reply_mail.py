@@ -304,3 +304,18 @@ def test_nothing_but_the_exact_word_approves(before: str, after: str) -> None:
 
 def _has_words(line: str) -> bool:
     return bool(line.strip(" \t\u00a0\ufeff\u200b")) and not line.lstrip().startswith((">", "|"))
+
+
+@pytest.mark.parametrize(
+    "below",
+    ["but only after Monday", "Only if legal agrees.", "Please don't send it", "Wait for me", "do not"],
+)
+def test_a_yes_that_is_taken_back_below_is_no_yes(below: str) -> None:
+    assert understood(f"approve\n\n{below}") is None
+
+
+@pytest.mark.parametrize("below", ["Dana Reyes\nVP Sales", "Best regards,\nDana", "Sent from my phone"])
+def test_a_greeting_or_a_name_below_takes_nothing_back(below: str) -> None:
+    said = understood(f"approve\n\n{below}")
+    assert said is not None
+    assert said.answer is Answer.APPROVE

@@ -9,8 +9,25 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
-from domain import DecisionFact, Delivery, LedgerFact, TouchFact, TouchStatus
-from ledger import LogEntry, OpenClaim, Place, RowInLog, fact_of, places_of
+from domain import (
+    DecisionFact,
+    Delivery,
+    LedgerFact,
+    SuppressionFact,
+    TouchFact,
+    TouchStatus,
+    WindowFact,
+)
+from ledger import (
+    GrantRow,
+    LogEntry,
+    OpenClaim,
+    Place,
+    RowInLog,
+    fact_of,
+    grant_row_of,
+    places_of,
+)
 from tutti.auditing.chains import Chain
 from tutti.auditing.findings import Finding, What
 from tutti.render import counted
@@ -115,6 +132,51 @@ def touches_disagreeing(chain: Chain, claims: Collection[str]) -> Iterator[Findi
                 text=f"the touch {fact.touch.touch_id} was handed over, and nobody had claimed it",
                 since=entry.at,
             )
+
+
+def permits_disagreeing(
+    chain: Chain, grants: Sequence[GrantRow], blocked: Collection[str]
+) -> Iterator[Finding]:
+    """Compare what rulings go by with the log: window approvals, and persons who objected.
+
+    Args:
+        chain: The log.
+        grants: Window approvals of the account, as rulings would read them.
+        blocked: Keys of persons whom the suppression store blocks.
+    """
+    known = [
+        (entry, grant_row_of(chain.account_id, fact.grant))
+        for entry, fact in _facts(chain, "window")
+        if isinstance(fact, WindowFact)
+    ]
+    said = {row for _, row in known}
+    for row in grants:
+        if row not in said and chain.erased == 0:
+            text = f"the window approval {row.grant_id} is not one that the log tells of"
+            yield Finding(what=What.NOT_IN_LOG, account_id=chain.account_id, text=text)
+    for entry, row in known:
+        if row.grant_id not in {each.grant_id for each in grants}:
+            yield _lost(chain, entry, f"the window approval {row.grant_id}", "window_grants")
+    for entry, fact in _facts(chain, "suppression"):
+        if isinstance(fact, SuppressionFact) and fact.person_key not in blocked:
+            yield _lost(chain, entry, f"the objection of {fact.contact_id}", "suppressions")
+
+
+def objectors_of(chain: Chain) -> frozenset[str]:
+    """Return the keys of the persons who objected, as the log tells."""
+    return frozenset(
+        fact.person_key for _, fact in _facts(chain, "suppression") if isinstance(fact, SuppressionFact)
+    )
+
+
+def _lost(chain: Chain, entry: LogEntry, what: str, table: str) -> Finding:
+    return Finding(
+        what=What.NOT_IN_TABLES,
+        account_id=chain.account_id,
+        number=entry.number,
+        text=f"{what} is in the log and not in {table}",
+        since=entry.at,
+    )
 
 
 def _facts(chain: Chain, kind: str) -> Iterator[tuple[LogEntry, LedgerFact]]:

@@ -17,6 +17,8 @@ from rich.text import Text
 from ledger import Ledger, LogEntry, LogKey, RowInLog
 from tutti.auditing.agreement import (
     claims_disagreeing,
+    objectors_of,
+    permits_disagreeing,
     rows_disagreeing,
     rows_lost,
     touches_disagreeing,
@@ -164,6 +166,8 @@ async def _audit_some(ledger: Ledger, anchors: Anchors, accounts: list[str], fou
     rows = _grouped(await ledger.rows_in_log(accounts))
     entries = await _entries(ledger, accounts)
     chains = [Chain(each, entries[each]) for each in accounts]
+    grants = await ledger.grant_rows(accounts)
+    blocked = await ledger.suppressed([key for chain in chains for key in objectors_of(chain)])
     claims = await ledger.claimed([touch for chain in chains for touch in touches_of(chain)])
     # What was written between the two is in the links and not in the rows, so these are read once more.
     late = [chain for chain in chains if any(rows_lost(chain, rows[chain.account_id]))]
@@ -176,6 +180,8 @@ async def _audit_some(ledger: Ledger, anchors: Anchors, accounts: list[str], fou
         found.findings += rows_disagreeing(chain, rows[each])
         found.findings += lost.get(each, [])
         found.findings += touches_disagreeing(chain, claims)
+        own = [grant for grant in grants if grant.account_id == each]
+        found.findings += permits_disagreeing(chain, own, blocked)
         found.accounts += 1
         found.links += len(chain.entries)
         found.erased += chain.erased
