@@ -65,8 +65,8 @@ CASE_LIMIT = 50
 """Open support cases remembered; beyond it the least severe, then the oldest, are forgotten."""
 READING_LIMIT = 100
 OPEN_LIMIT = 200
-OPEN_BYTES = 400_000
-"""All open proposals together: all of an account travels in one payload at continue-as-new."""
+OPEN_BYTES = 1_600_000
+"""All open proposals together: an account travels in one payload, packed, of 2 MB at continue-as-new."""
 CONSULT_LIMIT = 50
 """Proposals judged in one consultation; those beyond it, the latest, are judged right after."""
 EXIT_REACH = timedelta(days=1)

@@ -150,6 +150,11 @@ class Stack:
         connection.close()
         return sorted(found, key=repr)
 
+    def logged_besides(self, kind: str) -> list[tuple[object, ...]]:
+        """Entries of the decision logs of all kinds but one."""
+        found = self.rows("decision_log", "account_id, type, seq, body_digest")
+        return [row for row in found if row[1] != kind]
+
     def tables(self) -> list[str]:
         """Names of the ledger's tables."""
         names = [str(name) for (name,) in self.rows("sqlite_master", "name") if _is_ours(str(name))]

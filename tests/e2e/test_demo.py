@@ -15,6 +15,7 @@ CHAPTERS = (
     "Amira Haddad replies: “Thursday works, please send an invitation”",
     "A play runs for weeks, in seconds: a registration at Fabrikam Logistics",
     "The same for a whole CRM: import a HubSpot export",
+    "Every decision is on record, and the record shows if anybody changes it",
     "See for yourself",
 )
 
