@@ -198,7 +198,8 @@ async def test_a_proposal_that_is_refused_is_told_and_holds_up_nothing(
     """Given more text than an account carries, the caller hears so, and the run can still continue as new."""
     async with staged(temporal.client, tmp_path, edits=LONG_WINDOW, continue_after_events=60) as stage:
         await set_up(stage)
-        heavy = Content(subject="x", text="\u6f22" * 20_000)
+        fields = {f"field-{number}": "\u6f22" * 1_000 for number in range(32)}
+        heavy = Content(subject="x", text="\u6f22" * 20_000, html="\u6f22" * 20_000, fields=fields)
         asking = [
             stage.propose(wanted("sdr-1", proposal_id=f"p{number}", content=heavy)) for number in range(9)
         ]
