@@ -276,7 +276,12 @@ def _review_again(turn: Turn, approval: Approval) -> None:
 
 
 def dues(state: AccountState) -> Iterable[tuple[datetime, str]]:
-    """Yield when somebody is looked for again who could settle a doubt, with a phrase for operators."""
+    """Yield when somebody is looked for again who could settle a doubt, with a phrase for operators.
+
+    Only while that moment brings something about: what stays due for ever would wake the account for ever.
+    """
+    if ExceptionKind.IN_DOUBT not in state.asks_about or not _has_room(state):
+        return
     for touch_id, doubt in state.in_doubt.items():
         if doubt.asked_at is None and doubt.again_at is not None:
             yield doubt.again_at, f"look again for somebody to settle {touch_id}"

@@ -33,6 +33,7 @@ from domain import (
     TouchStatus,
     Verdict,
     card_of,
+    next_due,
     view_proposal,
     view_status,
 )
@@ -148,6 +149,24 @@ def test_a_doubt_that_nobody_could_be_asked_about_is_asked_about_again() -> None
     shell.wait(hours=12)
     routed(shell, {})
     assert approval(shell, ExceptionKind.IN_DOUBT).status is ApprovalStatus.PENDING
+
+
+def test_a_doubt_that_no_policy_puts_to_people_any_more_does_not_wake_the_account_for_ever() -> None:
+    shell = Shell()
+    shell.propose(proposal())
+    shell.wait(seconds=3)
+    routed(shell, {"p1": Verdict.ALLOW})
+    shell.deliver(ReceiptStatus.UNKNOWN)
+    nobody_to_ask(shell)
+    shell.propose(proposal("p2"))
+    shell.wait(seconds=3)
+    shell.rule({"p2": Verdict.SUPPRESS})
+    assert not shell.state.asks_about, "the set in force puts no doubts to people"
+
+    shell.wait(hours=13)
+
+    due = next_due(shell.state)
+    assert due is None or due.at > shell.now
 
 
 class TestConflicts:
