@@ -208,6 +208,17 @@ def test_other_exceptions_have_routes_of_their_own(kind: ExceptionKind) -> None:
     assert route.on_expiry is Verdict.SUPPRESS
 
 
+def test_a_review_that_nobody_gave_goes_to_the_reviewers_of_today_without_the_breaker() -> None:
+    policy_set = asking(GROUPS, ROUTE, exceptions=GLASS)
+    reviewers = rule(policy_set, about(ExceptionKind.REVIEW)).routes["x-1"].approvers
+    breaker, *others = reviewers
+
+    again = rule(policy_set, about(ExceptionKind.REVIEW, approved_by=(breaker,))).routes["x-1"]
+
+    assert again.route_id == REVIEW["id"]
+    assert again.approvers == tuple(others)
+
+
 def test_nobody_decides_about_what_they_had_a_part_in() -> None:
     entry = {"id": "others", "group": "ops", "answer_within": "4h"}
     policy_set = asking(

@@ -301,6 +301,14 @@ async def test_an_address_that_is_none_fails_alone_and_is_sent_once_corrected(
     assert len(relay.envelopes) == 2
 
 
+async def test_an_agent_whose_proposal_was_answered_is_no_failure(ledger: Ledger) -> None:
+    answered = a_notice(to=("sdr-agent", "tom.okafor"), occasion=Occasion.ANSWERED)
+    async with mail_server() as relay:
+        report = await tell(notifying(ledger, mail=mail_to(relay.port)), answered)
+
+    assert (report.delivered, report.failed) == (("tom.okafor by mail",), ())
+
+
 async def test_a_person_without_an_address_fails_for_good_and_the_others_are_told(ledger: Ledger) -> None:
     async with mail_server() as relay:
         report = await tell(
