@@ -24,14 +24,12 @@ from aiosmtplib import (
 from aiosmtplib.protocol import SMTPProtocol
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
+from activities._smtp_answers import START_INPUT, as_data, refuses_for_good, took_it
 from activities.channels._contract import Crossing, bound_log, receipt_for, without_addresses
 from activities.channels._mime import Mail
 from activities.channels._settings import ChannelSettings
 from domain import OutcomeKind, Receipt, ReceiptStatus, Touch
 
-_START_INPUT = 354
-_LOGIN_NEEDED = frozenset({530, 534, 535, 538})
-_LEADING_DOT = re.compile(rb"(?m)^\.")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _ENHANCED = re.compile(r"\s*(5\.\d{1,3}\.\d{1,3})\b")
 _NO_SUCH_PERSON = frozenset({"5.1.0", "5.1.1", "5.1.2", "5.1.6", "5.2.1"})
@@ -170,7 +168,7 @@ class SmtpClient:
         except (SMTPException, OSError, ValueError) as error:
             return _not_sent(touch, step, error)
         protocol = smtp.protocol
-        if answer.code != _START_INPUT or protocol is None:
+        if answer.code != START_INPUT or protocol is None:
             _say_goodbye(smtp)
             return _verdict(touch, step, answer.code, answer.message)
         # A suppressed touch leaves here with the connection dropped: without its final dot no message exists.
@@ -180,7 +178,7 @@ class SmtpClient:
     async def _deliver(self, smtp: SMTP, protocol: SMTPProtocol, touch: Touch, mail: Mail) -> Receipt:
         """Write the message and wait for the answer that decides."""
         try:
-            protocol.write(_LEADING_DOT.sub(b"..", mail.content) + b".\r\n")
+            protocol.write(as_data(mail.content))
         except SMTPException as error:  # the connection was gone before the first byte
             return _not_sent(touch, "DATA", error)
         try:
@@ -188,8 +186,7 @@ class SmtpClient:
         except (SMTPException, OSError) as error:
             return self._in_doubt(touch, mail, _words_of(error))
         _say_goodbye(smtp)
-        kind = answer.code // 100
-        if kind == 2:  # noqa: PLR2004 - SMTP's class of success
+        if took_it(answer.code):
             bound_log(touch).info("smtp.accepted", code=answer.code)
             return receipt_for(
                 touch,
@@ -197,7 +194,7 @@ class SmtpClient:
                 f"{answer.code} {without_addresses(answer.message)}",
                 provider_ref=mail.message_id,
             )
-        if kind not in {4, 5}:
+        if answer.code // 100 not in {4, 5}:
             return self._in_doubt(
                 touch, mail, f"it answered {answer.code} {without_addresses(answer.message)}"
             )
@@ -216,7 +213,7 @@ class SmtpClient:
 
 def _verdict(touch: Touch, step: str, code: int, text: str) -> Receipt:
     """Turn a refusal into a receipt: 5xx is for good, unless it is us whom the server does not know."""
-    for_good = code // 100 == 5 and code not in _LOGIN_NEEDED  # noqa: PLR2004 - SMTP's class of refusal
+    for_good = refuses_for_good(code)
     status = ReceiptStatus.REJECTED if for_good else ReceiptStatus.UNDELIVERED
     bound_log(touch).info("smtp.refused", step=step, code=code, status=status.value)
     receipt = receipt_for(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from typing import Final, Self
 
 from aiosmtplib import (
@@ -15,6 +14,7 @@ from aiosmtplib import (
     SMTPServerDisconnected,
 )
 
+from activities._smtp_answers import START_INPUT, as_data, refuses_for_good, took_it
 from activities.channels._contract import clean, without_addresses
 from activities.channels._mime import Mail
 from activities.channels._smtp import StartTls
@@ -25,9 +25,6 @@ from ledger import NoticeStatus
 ONE_MESSAGE_SECONDS: Final = 12.0
 """How long one message may take."""
 
-_START_INPUT: Final = 354
-_LEADING_DOT: Final = re.compile(rb"(?m)^\.")
-_LOGIN_NEEDED: Final = frozenset({530, 534, 535, 538})
 _LONGEST_DETAIL: Final = 200
 
 
@@ -88,13 +85,13 @@ class Conversation:
         await smtp.rcpt(mail.recipient)
         answer = await smtp.execute_command(b"DATA")
         protocol = smtp.protocol
-        if answer.code != _START_INPUT or protocol is None:
+        if answer.code != START_INPUT or protocol is None:
             await self._begin_anew()
             return _refusal(answer.code, answer.message)
         self._written = True  # from here on it may have been taken, whatever happens
-        protocol.write(_LEADING_DOT.sub(b"..", mail.content) + b".\r\n")
+        protocol.write(as_data(mail.content))
         answer = await protocol.read_response(timeout=self._settings.timeout_seconds)
-        if answer.code // 100 == 2:  # noqa: PLR2004 - SMTP's class of success
+        if took_it(answer.code):
             return Delivery(NoticeStatus.DELIVERED, f"{answer.code}")
         return _refusal(answer.code, answer.message)
 
@@ -138,10 +135,9 @@ class Conversation:
 
 def _refusal(code: int, text: str) -> Delivery:
     """Say what a refusal means: 5xx is for good, unless it is us whom the server does not know."""
-    for_good = code // 100 == 5 and code not in _LOGIN_NEEDED  # noqa: PLR2004 - SMTP's class of refusal
     said = clean(without_addresses(text), limit=_LONGEST_DETAIL)
     return Delivery(
-        NoticeStatus.REFUSED if for_good else NoticeStatus.NOT_SENT,
+        NoticeStatus.REFUSED if refuses_for_good(code) else NoticeStatus.NOT_SENT,
         f"the mail server refused it: {code} {said}",
     )
 
